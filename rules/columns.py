@@ -1,0 +1,216 @@
+"""The columns that rules read and write: coded text, exact decimals, usage in, priced lines out.
+
+Owns the exact arithmetic of columns. Must not know where columns come from or where they go.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Self, TypeVar
+
+import attrs
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+PICO_PLACES: Final = 12  # amounts are integers of 1e-12 currency units; DECIMAL(38,12) at rest
+INT64_LIMIT: Final = 2**63
+MISSING: Final = -1
+_Value = TypeVar("_Value")
+
+Int32s = NDArray[np.int32]
+Int64s = NDArray[np.int64]
+Units = NDArray[Any]  # int64, or object (Python integers) where int64 would overflow
+
+
+class Dictionary(list[_Value]):
+    """Distinct values, numbered in the order in which they came; it only ever grows, so a number keeps its meaning.
+
+    Columns of many batches may share one: it may hold values that no row of a column has.
+    """
+
+    def __init__(self, values: Iterable[_Value] = ()) -> None:
+        super().__init__(values)
+        self._derived: dict[object, Any] = {}
+
+    def derived(self, what: Callable[[Sequence[_Value]], Any]) -> Any:  # noqa: ANN401 - what `what` makes
+        """Return `what(values)`, a numpy or Arrow array with an element for each value, computed once for each.
+
+        what: a function of each value alone, the same object whenever the same array is wanted.
+        """
+        known = self._derived.get(what)
+        done = 0 if known is None else len(known)
+        if known is None or done < len(self):
+            new = what(self[done:])
+            join = pa.concat_arrays if isinstance(new, pa.Array) else np.concatenate
+            known = self._derived[what] = new if known is None else join([known, new])
+        return known
+
+
+def _dictionary(texts: Iterable[str]) -> Dictionary[str]:
+    return texts if isinstance(texts, Dictionary) else Dictionary(texts)
+
+
+@attrs.frozen(eq=False)
+class Coded:
+    """A dictionary-encoded column of text: `values[codes[i]]` is row i, code -1 is a missing value.
+
+    codes: int32[n]; values: distinct strings, among them all that rows have.
+    """
+
+    codes: Int32s
+    values: Dictionary[str] = attrs.field(converter=_dictionary)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @classmethod
+    def of(cls, rows: Sequence[str | None]) -> Self:
+        """Encode rows in order of first appearance."""
+        encoded = pa.array(rows, type=pa.string()).dictionary_encode()
+        codes = encoded.indices if not encoded.null_count else encoded.indices.fill_null(MISSING)
+        return cls(codes.to_numpy(), encoded.dictionary.to_pylist())
+
+    def take(self, rows: NDArray[Any]) -> "Coded":
+        """Select rows (an index or boolean array); the values stay shared."""
+        return Coded(self.codes[rows], self.values)
+
+    def derived(self, what: Callable[[Sequence[str]], NDArray[Any]], missing: Any) -> NDArray[Any]:  # noqa: ANN401
+        """Return `what` of each row's text (see `Dictionary.derived`), `missing` where there is none."""
+        known = self.values.derived(what)
+        if not len(known):
+            return np.full(len(self.codes), missing, dtype=known.dtype)
+        rows: NDArray[Any] = known[self.codes]
+        absent = self.codes == MISSING
+        if absent.any():
+            rows[absent] = missing
+        return rows
+
+    def rows(self) -> list[str | None]:
+        """Decode to one string (or None) a row."""
+        values = [*self.values, None]
+        return [values[code] for code in self.codes.tolist()]
+
+
+@attrs.frozen(eq=False)
+class Decimals:
+    """A column of exact decimals: row i is `units[i] * 10**-scale`.
+
+    units: int64[n], or object[n] of Python integers where int64 would overflow; scale: 0..24 decimal places.
+    """
+
+    units: Units
+    scale: int
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    @classmethod
+    def of_integers(cls, integers: Sequence[int] | Units, scale: int = 0) -> "Decimals":
+        """Build from integers of 10**-scale, as int64 where they fit."""
+        try:
+            return cls(np.array(integers, dtype=np.int64), scale)
+        except OverflowError:
+            return cls(np.array(integers, dtype=object), scale)
+
+    @classmethod
+    def concat(cls, columns: "Sequence[Decimals]") -> "Decimals":
+        """Join columns in order, at the finest of their scales."""
+        scale = max(column.scale for column in columns)
+        units = [column.rescaled(scale).units for column in columns]
+        if any(one.dtype == object for one in units):
+            units = [one.astype(object) for one in units]
+        return cls(np.concatenate(units), scale)
+
+    def take(self, rows: NDArray[Any]) -> "Decimals":
+        """Select rows (an index or boolean array)."""
+        return Decimals(self.units[rows], self.scale)
+
+    def magnitude(self) -> int:
+        """Return the largest absolute number of units, 0 for an empty column."""
+        return max(abs(int(self.units.max())), abs(int(self.units.min()))) if len(self.units) else 0
+
+    def times(self, factor: int) -> "Decimals":
+        """Return the values multiplied by an integer, as Python integers where int64 would overflow."""
+        return Decimals(widened(self.units, max(self.magnitude(), 1) * abs(factor)) * factor, self.scale)
+
+    def rescaled(self, scale: int) -> "Decimals":
+        """Return the same values at a finer (or equal) scale; never rounds."""
+        assert scale >= self.scale, "rescaling to a coarser scale would round"
+        if scale == self.scale:
+            return self
+        return attrs.evolve(self.times(10 ** (scale - self.scale)), scale=scale)
+
+
+def widened(units: Units, bound: int) -> Units:
+    """Return units as they are if every result up to `bound` (absolute) fits int64, else as Python integers."""
+    return units if units.dtype == object or bound < INT64_LIMIT else units.astype(object)
+
+
+@attrs.frozen(eq=False)
+class Usage:
+    """What rules may read of n events, as columns of length n.
+
+    account, product: coded, never missing; time_us: int64[n], microseconds since 1970-01-01 UTC (the event's own time);
+    quantity: exact decimals; attributes: for each attribute name that the book mentions, a coded column (-1 = absent).
+    """
+
+    account: Coded
+    product: Coded
+    time_us: Int64s
+    quantity: Decimals
+    attributes: Mapping[str, Coded]
+
+    def __len__(self) -> int:
+        return len(self.time_us)
+
+
+@attrs.frozen
+class Counter:
+    """One thing that is counted for each charged account: a rule in one of its periods.
+
+    rule: index into `Book.counted_rules`; period: start of the period, seconds since 1970-01-01 UTC (0 where it never
+    ends).
+    """
+
+    rule: int
+    period: int
+
+
+@attrs.frozen(eq=False)
+class Lines:
+    """Priced lines: m charges, ordered by event row, then by group.
+
+    event: int32[m], row in Usage; rule: int32[m], index into `Book.rules`; account: charged account, coded[m], in the
+    dictionary of the events' accounts or one that begins with it; quantity: the billed quantity after its rounding;
+    amount: scale 12, currency units of the book, and 0 until it is settled where the line has a counter; counter:
+    int32[m], index into `counters`, -1 where the amount is final; counters: distinct; use: scale 12 at most, what the
+    line adds to its counter (0 where it has none).
+    """
+
+    event: Int32s
+    rule: Int32s
+    account: Coded
+    quantity: Decimals
+    amount: Decimals
+    counter: Int32s
+    counters: Sequence[Counter]
+    use: Decimals
+
+    def __len__(self) -> int:
+        return len(self.event)
+
+
+@attrs.frozen
+class Reject:
+    """One event that could not be priced: its row in Usage, a reason (a fixed word) and a detail for a person."""
+
+    event: int
+    reason: str
+    detail: str
+
+
+@attrs.frozen(eq=False)
+class Priced:
+    """The result of pricing: lines of the accepted events, and the rejected events (which have no lines)."""
+
+    lines: Lines
+    rejects: Sequence[Reject]

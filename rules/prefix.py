@@ -1,0 +1,101 @@
+"""Prefixes: which of many prefixes is the longest that a text begins with.
+
+Owns the lookup, for whole columns and for single texts. Must not know tables or conditions.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from rules.columns import MISSING, Int32s, Int64s
+
+KEY_BITS_MAX: Final = 62  # of an int64: the sign, and one bit that tells the end of an interval from a text
+_END: Final = b"\0"  # the symbol after a text's last byte
+
+
+class PrefixIndex:
+    """Finds the longest of some distinct prefixes, none of them empty.
+
+    Every byte that occurs in a prefix is a symbol of a few bits, and all other bytes are one more symbol; so the first
+    bytes of a text, as many as the longest prefix has, make an integer. (Twelve digits take 48 bits.) The texts that
+    begin with a prefix are an interval of integers; intervals lie in one another or apart, and cut up into pieces they
+    need one binary search. Where the integers would not fit, each length is tried in a dict.
+    """
+
+    def __init__(self, prefixes: Sequence[str]) -> None:
+        alphabet = sorted(set("".join(prefixes).encode()))
+        self._width = max((len(prefix.encode()) for prefix in prefixes), default=0)
+        # Beyond the alphabet: the end, any other byte, and one above all that no text has: intervals end with it.
+        self._bits = (len(alphabet) + 2).bit_length()
+        self._symbols = np.full(256, len(alphabet) + 1, dtype=np.uint8)
+        self._symbols[alphabet] = np.arange(1, len(alphabet) + 1)
+        self._by_text: dict[str, int] = {}
+        self._lengths: list[int] = []
+        self._starts: Int64s = np.zeros(0, dtype=np.int64)
+        self._rows: Int32s = np.full(1, MISSING, dtype=np.int32)
+        if self._width * self._bits <= KEY_BITS_MAX:
+            self._cut(prefixes)
+        else:
+            self._by_text = {prefix: row for row, prefix in enumerate(prefixes)}
+            self._lengths = sorted({len(prefix) for prefix in prefixes}, reverse=True)
+
+    def rows(self, texts: Sequence[str]) -> Int32s:
+        """Return the number of each text's longest prefix, or MISSING: int32[texts]."""
+        if self._lengths:
+            return np.fromiter(map(self._row_by_length, texts), np.int32, len(texts))
+        return self._rows[np.searchsorted(self._starts, self._keys(texts), side="right")]
+
+    def row(self, text: str) -> int:
+        """Return the number of one text's longest prefix, or MISSING."""
+        if self._lengths:
+            return self._row_by_length(text)
+        key = 0
+        for symbol in text.encode()[: self._width].translate(self._symbols.tobytes()).ljust(self._width, _END):
+            key = key << self._bits | symbol
+        return int(self._rows[np.searchsorted(self._starts, key << 1, side="right")])
+
+    def _row_by_length(self, text: str) -> int:
+        found = (self._by_text.get(text[:length]) for length in self._lengths)
+        return next((row for row in found if row is not None), MISSING)
+
+    def _keys(self, texts: Sequence[str]) -> Int64s:
+        """Return the integers of the texts' first bytes: int64[texts]."""
+        column = pa.array(texts, type=pa.large_string())
+        _, ends_buffer, bytes_buffer = column.buffers()
+        ends = np.frombuffer(ends_buffer, dtype=np.int64)[: len(texts) + 1]
+        read = np.zeros((bytes_buffer.size if bytes_buffer else 0) + self._width, dtype=np.uint8)
+        if bytes_buffer:
+            read[: bytes_buffer.size] = self._symbols[np.frombuffer(bytes_buffer, dtype=np.uint8)]
+        keys = np.zeros(len(texts), dtype=np.int64)
+        starts, lengths = ends[:-1], np.diff(ends)
+        shortest = int(lengths.min()) if len(lengths) else 0
+        for i in range(self._width):
+            symbols = read[starts + i]
+            if i >= shortest:
+                symbols[lengths <= i] = _END[0]
+            keys <<= self._bits
+            keys |= symbols
+        return keys << 1
+
+    def _cut(self, prefixes: Sequence[str]) -> None:
+        """Cut the intervals up: texts from `_starts[i - 1]` on, below `_starts[i]`, have the prefix `_rows[i]`."""
+        lengths = np.fromiter((len(prefix.encode()) for prefix in prefixes), np.int64, len(prefixes))
+        starts = self._keys(prefixes)
+        ends = starts + (np.int64(2) << (self._bits * (self._width - lengths))) - 1
+        order = np.argsort(starts)
+        shorter = np.full(len(prefixes), MISSING, dtype=np.int32)  # the longest prefix of each, other than itself
+        for length in np.unique(lengths).tolist():
+            outer = order[lengths[order] == length]
+            within = order[lengths[order] > length]
+            nearest = outer[np.searchsorted(starts[outer], starts[within], side="right") - 1]
+            inside = (starts[nearest] < starts[within]) & (starts[within] < ends[nearest])
+            shorter[within[inside]] = nearest[inside]
+        # Texts have even keys and intervals odd ends, no two of which are alike: all cuts are different.
+        cuts: NDArray[np.int64] = np.concatenate([starts, ends])
+        order = np.argsort(cuts)
+        self._starts = cuts[order]
+        rows = np.concatenate([np.arange(len(prefixes), dtype=np.int32), shorter])[order]
+        self._rows = np.concatenate([self._rows, rows])
