@@ -1,0 +1,164 @@
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zstandard
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from generators.faults import Faults
+from generators.producer import DeliveryError, FileTargetError, produce, write_file
+from generators.workload import Workload
+
+WORKLOAD = Workload(faults=Faults(duplicates=0.05, malformed=0.05))
+EVENTS = 10_000
+
+
+def contents(path: Path) -> bytes:
+    match path.suffix:
+        case ".gz":
+            return gzip.decompress(path.read_bytes())
+        case ".zst":
+            return zstandard.ZstdDecompressor().decompressobj().decompress(path.read_bytes())
+        case _:
+            return path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "events.jsonl.gz", "events.jsonl.zst"])
+def test_a_file_holds_every_payload_as_a_line(tmp_path, name):
+    """Else a file would not be the log that its workload promises."""
+    done: list[int] = []
+    path = tmp_path / name
+    assert write_file(WORKLOAD.blocks(EVENTS), path, done.append) == EVENTS
+    assert contents(path).split(b"\n") == [*WORKLOAD.payloads(0, EVENTS), b""]
+    assert done == [8_192, 1_808]
+    assert [one.name for one in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["events.jsonl.gz", "events.jsonl.zst"])
+def test_compressed_files_are_the_same_every_time(tmp_path, name):
+    """Else a stored file could not be checked against its workload."""
+    write_file(WORKLOAD.blocks(100), tmp_path / name)
+    first = (tmp_path / name).read_bytes()
+    write_file(WORKLOAD.blocks(100), tmp_path / name)
+    assert (tmp_path / name).read_bytes() == first
+
+
+def test_an_empty_workload_is_an_empty_file(tmp_path):
+    assert write_file([], tmp_path / "none.jsonl") == 0
+    assert (tmp_path / "none.jsonl").read_bytes() == b""
+
+
+def test_a_file_that_failed_leaves_the_earlier_one_and_no_remains(tmp_path):
+    """Else half a log would be billed as a whole one."""
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"earlier\n")
+
+    def breaking() -> Iterator[list[bytes]]:
+        yield [b"{}"]
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_file(breaking(), path)
+    assert path.read_bytes() == b"earlier\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_line_break_in_a_payload_is_refused(tmp_path):
+    """Else one event would be read as two."""
+    path = tmp_path / "events.jsonl"
+    with pytest.raises(FileTargetError) as caught:
+        write_file([[b"{}"], [b"{}", b'{\n"a":1}']], path)
+    assert str(caught.value) == (
+        f"{path}: a payload from number 1 on has a line break in it, so it cannot be a line; send it to Kafka"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_does_not_exist_is_one_clear_line(tmp_path):
+    path = tmp_path / "nowhere" / "events.jsonl"
+    with pytest.raises(FileTargetError) as caught:
+        write_file([[b"{}"]], path)
+    assert str(caught.value) == (
+        f"{path}: cannot be written: No such file or directory; choose a folder that exists and has room"
+    )
+
+
+@pytest.fixture
+def broker() -> Iterator[str]:
+    """Address of the broker that librdkafka brings along for tests: one node, in this process, on loopback."""
+    owner = Producer({"test.mock.num.brokers": 1})
+    (node,) = owner.list_topics(timeout=10).brokers.values()
+    yield f"{node.host}:{node.port}"
+    owner.close()
+
+
+def read(bootstrap: str, topic: str, count: int) -> list[tuple[int, bytes | None, bytes]]:
+    """Return (partition, key, value) of the first `count` messages of a topic."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "readers", "auto.offset.reset": "earliest"})
+    partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
+    messages = []
+    while len(messages) < count:
+        messages += consumer.consume(count - len(messages), timeout=10)
+    consumer.close()
+    return [(message.partition(), message.key(), message.value()) for message in messages]
+
+
+def test_kafka_gets_every_payload_keyed_by_account(broker):
+    """Else an account's events would be spread over partitions and lose their order."""
+    done: list[int] = []
+    payloads = WORKLOAD.payloads(0, 2_000)
+    assert produce([payloads[:1_500], payloads[1_500:]], broker, "events", progress=done.append) == 2_000
+    messages = read(broker, "events", 2_000)
+    assert done == [1_500, 500]
+    assert sorted(value for _, _, value in messages) == sorted(payloads)
+    homes: dict[bytes, set[int]] = {}
+    for partition, key, value in messages:
+        if key is None:
+            assert b'"account":"' not in value or b"\xc3(" in value
+        else:
+            assert b'"account":"' + key + b'"' in value
+            homes.setdefault(key, set()).add(partition)
+    assert len(homes) > 100
+    assert all(len(partitions) == 1 for partitions in homes.values())
+    hottest = b'"account":"acct-000000"'
+    read_order = [value for _, key, value in messages if key == b"acct-000000"]
+    assert read_order == [payload for payload in payloads if hottest in payload]
+
+
+def test_a_paced_load_sends_everything(broker):
+    """Else an open-loop benchmark would measure a smaller load than it says."""
+    done: list[int] = []
+    assert produce([[b"{}"] * 100], broker, "paced", rate_per_second=2_000, progress=done.append) == 100
+    assert done == [40, 40, 20]
+
+
+def test_a_small_queue_only_slows_the_producer_down(broker):
+    """Else a fast generator would lose what the broker cannot take at once."""
+    settings = {"queue.buffering.max.messages": 10, "linger.ms": 0}
+    assert produce([[b"{}"] * 500], broker, "small", settings=settings) == 500
+    assert len(read(broker, "small", 500)) == 500
+
+
+def test_a_payload_over_the_topics_limit_is_one_clear_line(broker):
+    with pytest.raises(DeliveryError) as caught:
+        produce([[b"x" * 2_000_000]], broker, "events")
+    assert str(caught.value).startswith(f"events at {broker}: a payload was refused: ")
+    assert str(caught.value).endswith("; check the topic's limits")
+
+
+def test_payloads_that_time_out_are_counted_in_one_clear_line(broker):
+    """Else a load would look complete while part of it never arrived."""
+    settings = {"message.timeout.ms": 1, "linger.ms": 0, "enable.idempotence": False}
+    with pytest.raises(
+        DeliveryError, match=r"^events at .*: \d+ payloads were not taken: .*; check the broker, then send again$"
+    ):
+        produce([[b"x"] * 100_000], broker, "events", settings=settings)
+
+
+def test_no_broker_is_one_clear_line():
+    with pytest.raises(DeliveryError) as caught:
+        produce([[b"{}"]], "127.0.0.1:1", "events")
+    assert str(caught.value).startswith("127.0.0.1:1: no broker answered within 5 s (")
+    assert str(caught.value).endswith("; start it or correct the address")
