@@ -1,0 +1,1 @@
+"""Ops: what runs around the engine: local servers, migrations, dashboards, decisions and the runbook."""

@@ -1,0 +1,1 @@
+"""Real MySQL, MariaDB and Kafka servers on this machine, without Docker: install, start, stop."""

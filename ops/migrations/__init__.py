@@ -1,0 +1,1 @@
+"""Schema migrations, run on every shard by `billing init`."""
