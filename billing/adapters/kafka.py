@@ -1,0 +1,321 @@
+"""Kafka as the log: group membership, reads from explicit offsets, and the identity of a topic.
+
+Owns the consumer's settings. A committed group offset is a hint for lag monitors and is never read back; what a group
+assigns is a hint too: the cursors in the shards decide.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import structlog
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from billing.batch import Span
+from billing.cursor import Bounds
+from billing.errors import LogChangedError, SourceError
+from billing.ports import Ownership, Records
+
+_REQUEST_SECONDS: Final = 10.0  # watermarks; a broker that needs longer counts as away
+_OPEN_SECONDS: Final = 3.0  # the first question: a mistyped address is told soon, and a stop waits no longer
+_KEEPALIVE_SECONDS: Final = 1.0  # how often a consumer without appetite is polled, so that rebalances go on
+_SEEK_TRIES: Final = 50  # a partition just assigned refuses to seek for a moment; 50 x 20 ms
+_SEEK_PAUSE_SECONDS: Final = 0.02
+_TRANSIENT: Final = frozenset(
+    {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._RESOLVE}  # noqa: SLF001
+)
+_T = TypeVar("_T")
+_log = structlog.get_logger()
+
+
+class KafkaSource:
+    """One topic, read as a member of a group. Keeps the contract of `billing.ports.Source`.
+
+    bootstrap: `host:port,...`; options: further librdkafka settings, such as security ones.
+    """
+
+    def __init__(self, bootstrap: str, topic: str, group: str, options: Mapping[str, str | int | bool]) -> None:
+        self._bootstrap = bootstrap
+        self._topic = topic
+        self._group = group
+        self._common: dict[str, Any] = {**options, "bootstrap.servers": bootstrap, "logger": _Quiet()}
+        self._log = ""
+        self._partitions: list[int] = []
+        self._member: KafkaReader | None = None
+        self._watcher: Consumer | None = None
+        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kafka-meta")
+
+    @property
+    def log(self) -> str:
+        """Return `kafka:CLUSTER:TOPIC`, both as the ids that brokers give, so that a topic made anew is another log."""
+        return self._log
+
+    async def open(self) -> None:
+        """Find the topic. Raises SourceError with the address where no broker answers, or the topic does not exist."""
+        self._log = await self._in_thread(self._identify)
+
+    def reader(self) -> "KafkaReader":
+        """Return a reader: the first one is the group's member, others read what they are told."""
+        if self._member is None:
+            self._member = KafkaReader(self._settings(), self._topic, subscribe=True)
+            return self._member
+        return KafkaReader(self._settings(), self._topic, subscribe=False)
+
+    def ownership(self) -> Ownership:
+        """Return what the group has assigned to this member."""
+        return Ownership(frozenset(), 0) if self._member is None else self._member.ownership
+
+    async def partitions(self) -> Sequence[int]:
+        """Return every partition of the topic, known once opened."""
+        return self._partitions
+
+    async def bounds(self, partitions: Sequence[int]) -> Mapping[int, Bounds]:
+        """Return low and high watermarks. Raises SourceError where no broker answers."""
+        return await self._in_thread(self._watermarks, partitions)
+
+    async def commit(self, positions: Mapping[int, int]) -> None:
+        """Commit group offsets as a hint, without waiting for the answer."""
+        if self._member is not None and positions:
+            self._member.hint(positions)
+
+    async def close(self) -> None:
+        """Close what `bounds` used; readers are closed by who reads."""
+        if self._watcher is not None:
+            await self._in_thread(self._watcher.close)
+        self._threads.shutdown()
+
+    async def _in_thread(self, work: Callable[..., _T], *arguments: Any) -> _T:  # noqa: ANN401 - passed through
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": 10_000,  # how long a killed worker's partitions wait for another
+            "fetch.wait.max.ms": 10,  # the broker's share of idle latency
+            "fetch.queue.backoff.ms": 10,
+            "queued.max.messages.kbytes": 16_384,  # with the buffers of the lanes, what bounds a worker's memory
+            "queued.min.messages": 5_000,  # of each partition: half a read, so that the next one finds some
+            "fetch.message.max.bytes": 1_048_576,  # of each partition in one answer; a larger message still comes
+            "fetch.max.bytes": 8_388_608,  # one answer of a broker, and at least one message
+            **self._common,
+            "group.id": self._group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": True,  # tells positions past aborted transactions and control records
+            "auto.offset.reset": "error",  # never jump silently
+            "isolation.level": "read_committed",
+        }
+
+    def _identify(self) -> str:
+        admin = AdminClient(dict(self._common))
+        try:
+            cluster = admin.describe_cluster(request_timeout=_OPEN_SECONDS).result(2 * _OPEN_SECONDS)
+            described = admin.describe_topics(TopicCollection([self._topic]), request_timeout=_OPEN_SECONDS)
+            topic = described[self._topic].result(2 * _OPEN_SECONDS)
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise SourceError(
+                    f"topic {self._topic} does not exist at {self._bootstrap}; create it first"
+                ) from error
+            raise SourceError(
+                f"no Kafka broker answers at {self._bootstrap}: {error.args[0].str()}; "
+                "start it, or correct source.bootstrap",
+                may_return=True,
+            ) from error
+        except TimeoutError as error:
+            raise SourceError(
+                f"no Kafka broker answers at {self._bootstrap} in time; start it, or correct source.bootstrap",
+                may_return=True,
+            ) from error
+        self._partitions = sorted(partition.id for partition in topic.partitions)
+        return f"kafka:{cluster.cluster_id}:{topic.topic_id}"
+
+    def _watermarks(self, partitions: Sequence[int]) -> Mapping[int, Bounds]:
+        if self._watcher is None:
+            self._watcher = Consumer(self._settings())
+        bounds = {}
+        for partition in partitions:
+            try:
+                low, high = self._watcher.get_watermark_offsets(
+                    TopicPartition(self._topic, partition), _REQUEST_SECONDS
+                )
+            except KafkaException as error:
+                raise SourceError(
+                    f"no answer about {self._topic} partition {partition} at {self._bootstrap}: {error.args[0].str()}",
+                    may_return=True,
+                ) from error
+            bounds[partition] = Bounds(low, high)
+        return bounds
+
+
+class KafkaReader:
+    """A position in a topic. A `billing.ports.Reader` whose blocking calls run in a thread of its own."""
+
+    def __init__(self, settings: dict[str, Any], topic: str, *, subscribe: bool) -> None:
+        self.generation = 0
+        self.ownership = Ownership(frozenset(), 0)
+        self._topic = topic
+        self._positions: dict[int, int] = {}
+        self._polled_at = time.monotonic()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kafka-read")
+        self._consumer = Consumer(settings)
+        self._subscribed = subscribe
+        if subscribe:
+            self._consumer.subscribe(
+                [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+            )
+
+    async def read(self, records_max: int, wait_seconds: float) -> Records:
+        """Return the next records."""
+        return await self._in_thread(self._read, records_max, wait_seconds)
+
+    async def idle(self) -> None:
+        """Serve rebalances now and then, reading nothing."""
+        if time.monotonic() - self._polled_at >= _KEEPALIVE_SECONDS:
+            await self._in_thread(self._serve)
+
+    async def seek(self, positions: Mapping[int, int]) -> None:
+        """Read exactly these partitions from these offsets."""
+        self.generation += 1
+        await self._in_thread(self._seek, dict(positions))
+
+    async def close(self) -> None:
+        """Leave the group."""
+        await self._in_thread(self._consumer.close)
+        self._thread.shutdown()
+
+    def hint(self, positions: Mapping[int, int]) -> None:
+        """Commit group offsets of assigned partitions, asynchronously."""
+        offsets = [
+            TopicPartition(self._topic, p, offset) for p, offset in positions.items() if p in self.ownership.partitions
+        ]
+        if offsets:
+            with suppress(KafkaException):  # a rebalance under way; the next hint comes soon
+                self._consumer.commit(offsets=offsets, asynchronous=True)
+
+    async def _in_thread(self, work: Callable[..., _T], *arguments: Any) -> _T:  # noqa: ANN401 - passed through
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+
+    def _read(self, records_max: int, wait_seconds: float) -> Records:
+        self._polled_at = time.monotonic()
+        partitions: list[int] = []
+        offsets: list[int] = []
+        payloads: list[bytes] = []
+        stops: dict[int, int] = {}
+        positions = self._positions
+        for message in self._consumer.consume(records_max, wait_seconds):
+            error = message.error()
+            partition, offset = _place(message)
+            if error is not None:
+                self._note(message, error, stops)
+            elif partition in positions:
+                partitions.append(partition)
+                offsets.append(offset)
+                payloads.append(message.value() or b"")
+                stops[partition] = offset + 1
+        spans = {}
+        for partition, stop in stops.items():
+            if stop > positions[partition]:
+                spans[partition] = Span(positions[partition], stop)
+                positions[partition] = stop
+        return Records(np.array(partitions, dtype=np.int32), np.array(offsets, dtype=np.int64), payloads, spans)
+
+    def _note(self, message: Message, error: KafkaError, stops: dict[int, int]) -> None:
+        code = error.code()
+        if code == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own codes are public under this name
+            partition, offset = _place(message)
+            if partition in self._positions:
+                stops[partition] = max(stops.get(partition, 0), offset)
+        elif code in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:  # noqa: SLF001
+            raise LogChangedError(
+                f"{self._topic} partition {message.partition()} no longer has the offset that is next: {error.str()}; "
+                "see runbook: log changed"
+            )
+        elif code == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise LogChangedError(f"topic {self._topic} was deleted; see runbook: log changed")
+        elif error.fatal():
+            raise SourceError(f"Kafka refuses this worker for good: {error.str()}")
+        elif code not in _TRANSIENT:
+            _log.warning("kafka", error=error.str())
+
+    def _serve(self) -> None:
+        """Poll with everything paused: rebalances and heartbeats go on, no record is taken."""
+        self._polled_at = time.monotonic()
+        assigned = self._consumer.assignment()
+        self._consumer.pause(assigned)
+        for message in self._consumer.consume(1, 0.0):
+            error = message.error()
+            if error is None:  # taken off the queue before the pause: read it again later
+                self._consumer.seek(TopicPartition(self._topic, *_place(message)))
+            else:
+                self._note(message, error, {})
+        self._consumer.resume([one for one in self._consumer.assignment() if one.partition in self._positions])
+
+    def _seek(self, positions: dict[int, int]) -> None:
+        self._positions = {}
+        if not self._subscribed:
+            self._consumer.assign([TopicPartition(self._topic, p, offset) for p, offset in positions.items()])
+            self._positions = positions
+            return
+        assigned = self._consumer.assignment()
+        self._consumer.pause(assigned)
+        wanted = {
+            partition: offset for partition, offset in positions.items() if partition in self.ownership.partitions
+        }
+        for partition, offset in wanted.items():
+            self._seek_one(TopicPartition(self._topic, partition, offset))
+        self._consumer.resume([TopicPartition(self._topic, partition) for partition in wanted])
+        self._positions = wanted
+
+    def _seek_one(self, place: TopicPartition) -> None:
+        for attempt in range(_SEEK_TRIES):
+            try:
+                self._consumer.seek(place)
+            except KafkaException as error:
+                if attempt == _SEEK_TRIES - 1:
+                    raise SourceError(f"cannot seek {self._topic} to {place.offset}: {error.args[0].str()}") from error
+                time.sleep(_SEEK_PAUSE_SECONDS)
+            else:
+                return
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        # Nothing is read until the shards have said where: the end is only a place to wait at.
+        consumer.incremental_assign([TopicPartition(self._topic, one.partition, OFFSET_END) for one in partitions])
+        if not partitions:
+            return  # a cooperative rebalance that gives this member nothing new
+        consumer.pause(partitions)
+        self._own(self.ownership.partitions | {one.partition for one in partitions})
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        consumer.incremental_unassign(partitions)
+        gone = {one.partition for one in partitions}
+        self._positions = {partition: at for partition, at in self._positions.items() if partition not in gone}
+        self._own(self.ownership.partitions - gone)
+
+    def _own(self, partitions: frozenset[int]) -> None:
+        self.ownership = Ownership(partitions, self.ownership.epoch + 1)
+        self.generation += 1
+
+
+def _place(message: Message) -> tuple[int, int]:
+    partition, offset = message.partition(), message.offset()
+    assert partition is not None, "messages and errors of a partition name it"
+    assert offset is not None, "and its offset"
+    return partition, offset
+
+
+class _Quiet:
+    """librdkafka's log lines, given to the structured log instead of stderr."""
+
+    def log(self, level: int, message: str, *arguments: object) -> None:
+        """Take one line."""
+        _log.debug("librdkafka", level=level, line=message % arguments if arguments else message)
+
+    def __getattr__(self, _name: str) -> Callable[..., None]:
+        return lambda message, *arguments, **_: self.log(0, message, *arguments)

@@ -1,0 +1,157 @@
+"""Balances and usage as readers see them: selects over one shard, and exact sums over all shards an account is on.
+
+Owns what a balance is. Must not know how connections are made.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from decimal import Context, Decimal
+from typing import Final, TypeVar
+
+import attrs
+from sqlalchemy import Connection, Double, cast, select
+
+from billing.cursor import CursorRow
+from billing.schema import balances, cursors, records, rollups
+
+_EXACT: Final = Context(prec=80)
+_Key = TypeVar("_Key", bound=Hashable)
+_Row = TypeVar("_Row")
+_ZERO: Final = Decimal("0.000000000000")
+
+
+@attrs.frozen
+class Balance:
+    """What an account owes in one currency: amount in currency units, 12 places; events counted once each."""
+
+    account: str
+    currency: str
+    amount: Decimal
+    events: int
+    checksum: int
+
+
+@attrs.frozen
+class UsageRow:
+    """One row of a rollup: bucket start in seconds since 1970-01-01 UTC, dimension values as JSON text."""
+
+    bucket: int
+    dims: str
+    events: int
+    quantity: Decimal
+    amount: Decimal
+
+
+@attrs.frozen
+class ChargeRow:
+    """One line of a statement."""
+
+    day: str
+    event: str
+    line: int
+    product: str
+    rule: str
+    currency: str
+    quantity: Decimal
+    amount: Decimal
+    kept: str
+
+
+def read_balances(connection: Connection, account: str, slots: Sequence[int]) -> list[Balance]:
+    """Read an account's rows on one shard."""
+    query = select(balances).where(balances.c.slot.in_(slots), balances.c.account == account)
+    return [
+        Balance(row.account, row.currency, row.amount, row.events, row.checksum) for row in connection.execute(query)
+    ]
+
+
+def read_usage(connection: Connection, account: str, slots: Sequence[int], rollup: str) -> list[UsageRow]:
+    """Read an account's rows of one rollup on one shard."""
+    query = select(rollups).where(rollups.c.slot.in_(slots), rollups.c.account == account, rollups.c.rollup == rollup)
+    return [UsageRow(row.bucket, row.dims, row.events, row.quantity, row.amount) for row in connection.execute(query)]
+
+
+def read_balances_of_all(connection: Connection) -> list[Balance]:
+    """Read every balance of one shard."""
+    return [
+        Balance(row.account, row.currency, row.amount, row.events, row.checksum)
+        for row in connection.execute(select(balances))
+    ]
+
+
+def read_top_charges(connection: Connection, account: str, slots: Sequence[int], limit: int) -> list[ChargeRow]:
+    """Read an account's largest charges on one shard, largest first."""
+    query = select(records).where(records.c.slot.in_(slots), records.c.account == account)
+    return [
+        ChargeRow(
+            str(row.day), row.event, row.line, row.product, row.rule, row.currency, row.quantity, row.amount, row.kept
+        )
+        for row in connection.execute(query.order_by(cast(records.c.amount, Double).desc()).limit(limit))
+    ]
+
+
+def read_cursors(connection: Connection) -> list[CursorRow]:
+    """Read every cursor of one shard."""
+    query = select(cursors).order_by(cursors.c.log, cursors.c.partition)
+    return [CursorRow(*row) for row in connection.execute(query)]
+
+
+def gather(pieces: Iterable[Balance]) -> dict[tuple[str, str], Balance]:
+    """Add balances of the same account and currency exactly; checksums add mod 2^64."""
+
+    def add(old: Balance, new: Balance) -> Balance:
+        return attrs.evolve(
+            old,
+            amount=_EXACT.add(old.amount, new.amount),
+            events=old.events + new.events,
+            checksum=(old.checksum + new.checksum) % 2**64,
+        )
+
+    return _added((((piece.account, piece.currency), piece) for piece in pieces), add)
+
+
+def gather_usage(pieces: Iterable[UsageRow]) -> list[UsageRow]:
+    """Add usage rows of the same bucket and dimensions exactly, in key order."""
+
+    def add(old: UsageRow, new: UsageRow) -> UsageRow:
+        return attrs.evolve(
+            old,
+            events=old.events + new.events,
+            quantity=_EXACT.add(old.quantity, new.quantity),
+            amount=_EXACT.add(old.amount, new.amount),
+        )
+
+    total = _added((((piece.bucket, piece.dims), piece) for piece in pieces), add)
+    return [total[key] for key in sorted(total)]
+
+
+def _added(pieces: Iterable[tuple[_Key, _Row]], add: Callable[[_Row, _Row], _Row]) -> dict[_Key, _Row]:
+    """Add rows of equal keys, in the order in which keys come."""
+    total: dict[_Key, _Row] = {}
+    for key, row in pieces:
+        total[key] = add(total[key], row) if key in total else row
+    return total
+
+
+def as_of(cursors_by_shard: Mapping[str, Sequence[CursorRow]]) -> list[dict[str, int | str]]:
+    """Return, for each partition of each log, the position below which all these shards have applied everything."""
+    lowest: dict[tuple[str, int], CursorRow] = {}
+    for rows in cursors_by_shard.values():
+        for row in rows:
+            key = row.log, row.partition
+            if key not in lowest or row.next_offset < lowest[key].next_offset:
+                lowest[key] = row
+    return [
+        {
+            "log": row.log,
+            "partition": row.partition,
+            "position": row.next_offset,
+            "time_us": row.time_us_max,
+            "applied_at_us": row.applied_at_us,
+        }
+        for row in (lowest[key] for key in sorted(lowest))
+    ]
+
+
+def zero(account: str, currency: str) -> Balance:
+    """Return the balance of an account that was never charged."""
+    return Balance(account, currency, _ZERO, 0, 0)

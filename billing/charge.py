@@ -1,0 +1,313 @@
+"""Charges: events priced by a rulebook, as parts (an event and one account it charges) and their lines.
+
+Owns the identity of what is written: which part a line belongs to and its number. Must not know shards or stores.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Protocol
+
+import attrs
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from billing.digest import UInt64s
+from billing.event import Events, Payloads, Rejected
+from billing.kept import KEPT_BYTES_MAX, kept_texts, too_long
+from billing.tail import Tail, concat_tails, tails_of
+from billing.wire import Reason
+from rules.book import Book
+from rules.columns import (
+    MISSING,
+    PICO_PLACES,
+    Coded,
+    Counter,
+    Decimals,
+    Dictionary,
+    Int32s,
+    Int64s,
+    Lines,
+    Priced,
+    Usage,
+)
+
+DIMENSION_BYTES_MAX: Final = 64  # a wider value is not a low-cardinality dimension; it would widen every rollup key
+FOREIGN_SEPARATOR: Final = " "  # not an identifier character, so "origin id" cannot be somebody's id
+
+Bools = NDArray[np.bool_]
+
+
+class Pricer(Protocol):
+    """What prices columns of usage: a pure function of (event, book)."""
+
+    book: Book
+
+    def price(self, usage: Usage) -> Priced:
+        """Return the priced lines and the rejected events."""
+        ...
+
+
+@attrs.frozen(eq=False)
+class Charges:
+    """Parts and lines in log order; n parts, m >= n lines.
+
+    A part is (event, charged account): key (strings) is the event id, or "origin id" where another account than the
+    event's own is charged. Parts: partition int32[n], offset int64[n], key, account coded[n], time_us int64[n],
+    digest uint64[n], home bool[n] (the event's own account is charged), void bool[n] (the event is taken back; lines
+    are prices of now until `billing.voids` replaces them), kept (JSON text) and payload (bytes) lists,
+    attributes coded[n] for the names that routing asked for. Lines: part int32[m] ascending, line int32[m] counting
+    from 0 within a part, tail int32[m] into tails, quantity decimals (scale at most 12), amount decimals (scale 12).
+    counter: int32[m] into counters, -1 where the amount is final; the others are 0 until their shard settles them by
+    what its account has used before; use: m decimals, what a line adds to its account's counter.
+    """
+
+    partition: Int32s
+    offset: Int64s
+    key: pa.StringArray
+    account: Coded
+    time_us: Int64s
+    digest: UInt64s
+    home: Bools
+    void: Bools
+    kept: pa.StringArray
+    payload: Payloads
+    attributes: Mapping[str, Coded]
+    part: Int32s
+    line: Int32s
+    tail: Int32s
+    tails: Dictionary[Tail]
+    quantity: Decimals
+    amount: Decimals
+    counter: Int32s
+    counters: Sequence[Counter]
+    use: Decimals
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    def take(self, mask: Bools) -> "Charges":
+        """Select parts by a boolean mask, with their lines."""
+        if mask.all():
+            return self
+        rows = np.flatnonzero(mask)
+        lines = mask[self.part]
+        renumbered = np.cumsum(mask, dtype=np.int32) - 1
+        return Charges(
+            partition=self.partition[rows],
+            offset=self.offset[rows],
+            key=self.key.take(pa.array(rows)),
+            account=self.account.take(rows),
+            time_us=self.time_us[rows],
+            digest=self.digest[rows],
+            home=self.home[rows],
+            void=self.void[rows],
+            kept=self.kept.take(pa.array(rows)),
+            payload=self.payload[rows],
+            attributes={name: column.take(rows) for name, column in self.attributes.items()},
+            part=renumbered[self.part[lines]],
+            line=self.line[lines],
+            tail=self.tail[lines],
+            tails=self.tails,
+            quantity=self.quantity.take(lines),
+            amount=self.amount.take(lines),
+            counter=self.counter[lines],
+            counters=self.counters,
+            use=self.use.take(lines),
+        )
+
+    @classmethod
+    def concat(cls, pieces: Sequence["Charges"]) -> "Charges":
+        """Join pieces in order; their dictionaries are merged."""
+        if len(pieces) == 1:
+            return pieces[0]
+        first_parts = np.cumsum([0, *(len(piece) for piece in pieces[:-1])], dtype=np.int32)
+        tail, tails = concat_tails([piece.tail for piece in pieces], [piece.tails for piece in pieces])
+        counters: dict[Counter, int] = {}
+        counter_codes = []
+        for piece in pieces:
+            known = [counters.setdefault(counter, len(counters)) for counter in piece.counters]
+            counter_codes.append(np.array([*known, MISSING], dtype=np.int32)[piece.counter])
+        return cls(
+            partition=np.concatenate([piece.partition for piece in pieces]),
+            offset=np.concatenate([piece.offset for piece in pieces]),
+            key=pa.concat_arrays([piece.key for piece in pieces]),
+            account=_concat_coded([piece.account for piece in pieces]),
+            time_us=np.concatenate([piece.time_us for piece in pieces]),
+            digest=np.concatenate([piece.digest for piece in pieces]),
+            home=np.concatenate([piece.home for piece in pieces]),
+            void=np.concatenate([piece.void for piece in pieces]),
+            kept=pa.concat_arrays([piece.kept for piece in pieces]),
+            payload=np.concatenate([piece.payload for piece in pieces]),
+            attributes={
+                name: _concat_coded([piece.attributes[name] for piece in pieces]) for name in pieces[0].attributes
+            },
+            part=np.concatenate([piece.part + first for piece, first in zip(pieces, first_parts, strict=True)]),
+            line=np.concatenate([piece.line for piece in pieces]),
+            tail=tail,
+            tails=tails,
+            quantity=Decimals.concat([piece.quantity for piece in pieces]),
+            amount=Decimals.concat([piece.amount for piece in pieces]),
+            counter=np.concatenate(counter_codes),
+            counters=list(counters),
+            use=Decimals.concat([piece.use for piece in pieces]),
+        )
+
+
+def charge(events: Events, pricer: Pricer, routing_names: Iterable[str] = ()) -> tuple[Charges, list[Rejected]]:
+    """Price events into parts and lines; what cannot be priced comes back as rejects.
+
+    Each accepted event has a part for its own account, whose line 0 carries amount 0 if only others are charged: a
+    repeat then always meets a record to collide with, even if the book has changed in between. A void has one too, even
+    if nothing of it can be priced any more; its prices only say which accounts and counters are concerned.
+    """
+    book = pricer.book
+    priced = pricer.price(Usage(events.account, events.product, events.time_us, events.quantity, events.attributes))
+    unpriced = [reject for reject in priced.rejects if not events.void[reject.event]]
+    refused = {reject.event: (Reason(reject.reason), reject.detail) for reject in unpriced}
+    refused |= _too_wide(events, book)
+    kept = kept_texts(events, book.keep)
+    for row in too_long(kept):
+        refused.setdefault(row, (Reason.BAD_FIELD, f"kept attributes need more than {KEPT_BYTES_MAX} bytes"))
+    rejects = [
+        Rejected(
+            int(events.partition[row]),
+            int(events.offset[row]),
+            events.account.values[events.account.codes[row]],
+            reason,
+            detail,
+            events.payload[row],
+        )
+        for row, (reason, detail) in sorted(refused.items())
+    ]
+    accepted = np.ones(len(events), dtype=np.bool_)
+    accepted[list(refused)] = False
+    return _assemble(events, priced, accepted, kept, book, routing_names), rejects
+
+
+def _assemble(
+    events: Events, priced: Priced, accepted: Bools, kept: pa.StringArray, book: Book, routing_names: Iterable[str]
+) -> Charges:
+    lines = priced.lines
+    chosen = accepted[lines.event]
+    event = lines.event[chosen].astype(np.int64)
+    account = lines.account.codes[chosen].astype(np.int64)
+    rule = lines.rule[chosen].astype(np.int64)
+    quantity, amount = lines.quantity.take(chosen), lines.amount.take(chosen).rescaled(PICO_PLACES)
+    counter, use = lines.counter[chosen], lines.use.take(chosen)
+    foreign = account != events.account.codes[event]
+    has_home = np.zeros(len(events), dtype=np.bool_)
+    has_home[event[~foreign]] = True
+    lonely = np.flatnonzero(accepted & ~has_home)
+    if len(lonely):  # events that charge only others: add their line 0
+        event = np.concatenate([event, lonely])
+        account = np.concatenate([account, events.account.codes[lonely]])
+        rule = np.concatenate([rule, _zero_rules(lines, events.account, lonely, book)])
+        zeros = np.zeros(len(lonely), dtype=np.int64)
+        quantity = Decimals.concat([quantity, Decimals(zeros, 0)])
+        amount = Decimals.concat([amount, Decimals(zeros, PICO_PLACES)])
+        counter = np.concatenate([counter, np.full(len(lonely), MISSING, dtype=np.int32)])
+        use = Decimals.concat([use, Decimals(zeros, 0)])
+        foreign = np.concatenate([foreign, np.zeros(len(lonely), dtype=np.bool_)])
+    if foreign.any() or len(lonely):
+        # Home part first, then the others by account; groups stay in the book's order.
+        within = np.where(foreign, account + 1, 0)
+        order = np.argsort(event * (len(lines.account.values) + 1) + within, kind="stable")
+        event, account, rule, foreign = event[order], account[order], rule[order], foreign[order]
+        quantity, amount = quantity.take(order), amount.take(order)
+        counter, use = counter[order], use.take(order)
+        starts = np.flatnonzero(np.diff(event, prepend=-1) | np.diff(account, prepend=-1))
+    else:
+        starts = np.flatnonzero(np.diff(event, prepend=-1))
+    counts = np.diff(starts, append=len(event))
+    part = np.repeat(np.arange(len(starts), dtype=np.int32), counts)
+    line = (np.arange(len(event)) - np.repeat(starts, counts)).astype(np.int32)
+    tail, tails = tails_of(events, event, rule, book)
+    rows, home = event[starts], ~foreign[starts]
+    return Charges(
+        partition=events.partition[rows],
+        offset=events.offset[rows],
+        key=_keys(events, rows, home),
+        account=Coded(account[starts].astype(np.int32), lines.account.values),
+        time_us=events.time_us[rows],
+        digest=events.digest[rows],
+        home=home,
+        void=events.void[rows],
+        kept=kept.take(pa.array(rows)),
+        payload=events.payload[rows],
+        attributes={name: events.attributes[name].take(rows) for name in routing_names},
+        part=part,
+        line=line,
+        tail=tail,
+        tails=tails,
+        quantity=quantity,
+        amount=amount,
+        counter=counter,
+        counters=lines.counters,
+        use=use,
+    )
+
+
+def _zero_rules(lines: Lines, account: Coded, events: NDArray[np.int64], book: Book) -> NDArray[np.int64]:
+    """Return what stands for the rule of a line 0 without charge: the event's currency, counted from the end, below 0.
+
+    An event is in one currency, so that any of its lines tells it; a void that nothing prices is in its account's.
+    """
+    rules = np.full(len(events), MISSING, dtype=np.int64)
+    if len(lines):
+        first = np.minimum(np.searchsorted(lines.event, events), len(lines) - 1)
+        rules = np.where(lines.event[first] == events, lines.rule[first], MISSING)
+    found, which = np.unique(rules, return_inverse=True)
+    currencies = [book.currency if rule == MISSING else book.rules[rule].currency for rule in found.tolist()]
+    currency = np.array([_currency_index(book, one) for one in currencies], dtype=np.int64)[which]
+    for row in np.flatnonzero(rules == MISSING).tolist():
+        name = account.values[account.codes[events[row]]]
+        listed = None if book.accounts is None else book.accounts.currency_of(name)
+        currency[row] = _currency_index(book, listed or book.currency)
+    return currency - len(book.currencies)
+
+
+def _currency_index(book: Book, currency: str) -> int:
+    """Return the place of a currency; without any price in it, nothing was charged in it, and any other one will do."""
+    return book.currencies.index(currency) if currency in book.currencies else 0
+
+
+def _keys(events: Events, rows: NDArray[np.int64], home: Bools) -> pa.StringArray:
+    keys = events.id.take(pa.array(rows))
+    if home.all():
+        return keys
+    accounts, origins = events.account.values, events.account.codes[rows[~home]].tolist()
+    foreign = keys.filter(pa.array(~home)).to_pylist()
+    named = [accounts[code] + FOREIGN_SEPARATOR + key for code, key in zip(origins, foreign, strict=True)]
+    return pc.replace_with_mask(keys, pa.array(~home), pa.array(named, type=pa.string()))
+
+
+def _too_wide(events: Events, book: Book) -> dict[int, tuple[Reason, str]]:
+    found: dict[int, tuple[Reason, str]] = {}
+    for name in book.dimensions:
+        column = events.attributes[name]
+        wide = column.derived(_are_wide, missing=False)
+        if wide.any():
+            detail = f"attributes.{name} is a dimension and longer than {DIMENSION_BYTES_MAX} bytes"
+            found |= dict.fromkeys(np.flatnonzero(wide).tolist(), (Reason.BAD_FIELD, detail))
+    return found
+
+
+def _are_wide(texts: Sequence[str]) -> Bools:
+    return np.fromiter((len(text.encode()) > DIMENSION_BYTES_MAX for text in texts), dtype=np.bool_, count=len(texts))
+
+
+def _concat_coded(columns: Sequence[Coded]) -> Coded:
+    values = columns[0].values
+    if any(column.values is not values for column in columns):
+        texts: dict[str, int] = {}
+        columns = [_recoded(column, texts) for column in columns]
+        values = Dictionary(texts)
+    return Coded(np.concatenate([column.codes for column in columns]), values)
+
+
+def _recoded(column: Coded, texts: dict[str, int]) -> Coded:
+    """Give the texts that rows have their numbers in `texts`, which takes up new ones."""
+    used, places = np.unique(column.codes, return_inverse=True)
+    codes = [MISSING if one == MISSING else texts.setdefault(column.values[one], len(texts)) for one in used.tolist()]
+    return Coded(np.array(codes, dtype=np.int32)[places], column.values)

@@ -1,0 +1,112 @@
+"""A fleet: several workers of one machine as processes, and the parent that watches them."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from billing.adapters import open_source
+from billing.adapters.sql import run as run_sql
+from billing.balance import read_cursors
+from billing.cli.setup import Deployment
+from billing.errors import SourceError, StoreUnreachableError
+
+WORKER_INDEX: Final = "BILLING_WORKER_INDEX"  # set for each process; its metrics port is the base plus this
+_RESTARTS_MAX: Final = 100  # what is killed so often will not recover by itself
+_LOOK_SECONDS: Final = 0.2
+_LOOK_AT_SHARDS_SECONDS: Final = 1.0
+_log = structlog.get_logger()
+
+
+def run_fleet(config: Path, found: Deployment, processes: int, *, until_end: bool) -> int:  # noqa: C901 - one loop
+    """Run workers until SIGTERM or the end of the log; returns the exit code.
+
+    A worker that is killed is started again; one that ends by itself has said why, and all stop.
+    """
+    command = [sys.executable, "-m", "billing", "run", "-c", str(config)]
+    stopping = False
+
+    def start(index: int) -> subprocess.Popen[bytes]:
+        child = subprocess.Popen(command, env={**os.environ, WORKER_INDEX: str(index)})  # noqa: S603 - ourselves
+        _log.info("worker started", index=index, pid=child.pid)
+        return child
+
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    ends: Mapping[tuple[str, int], int] | None = None
+    children = [start(index) for index in range(processes)]
+    restarts, exit_code = 0, 0
+    looked_at = time.monotonic()
+    while not stopping:
+        time.sleep(_LOOK_SECONDS)
+        if stopping:  # whoever signals a whole process group has signalled the children too
+            break
+        for index, child in enumerate(children):
+            code = child.poll()
+            if code is None:
+                continue
+            if code >= 0 or restarts >= _RESTARTS_MAX:
+                exit_code, stopping = max(code, 1), True
+                break
+            restarts += 1
+            _log.warning("worker killed, starting another", index=index, signal=-code)
+            children[index] = start(index)
+        if until_end and time.monotonic() - looked_at >= _LOOK_AT_SHARDS_SECONDS:
+            if ends is None:
+                ends = asyncio.run(_log_ends(found))
+            else:
+                stopping = stopping or asyncio.run(_have_reached(found, ends))
+            looked_at = time.monotonic()
+    _stop_all(children, 2 * found.settings.limits.graceful_stop_ms / 1000)
+    return exit_code
+
+
+def _stop_all(children: list[subprocess.Popen[bytes]], patience_seconds: float) -> None:
+    for child in children:
+        child.terminate()
+    deadline = time.monotonic() + patience_seconds
+    for child in children:
+        try:
+            child.wait(max(deadline - time.monotonic(), _LOOK_SECONDS))
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+async def _log_ends(found: Deployment) -> dict[tuple[str, int], int] | None:
+    """Return where the log ends, None while its broker does not answer: the workers say so, and wait for it too."""
+    source = open_source(found.settings.source, follow=False)
+    try:
+        await source.open()
+        bounds = await source.bounds(await source.partitions())
+        return {(source.log, partition): bound.stop for partition, bound in bounds.items()}
+    except SourceError as error:
+        if not error.may_return:
+            raise
+        return None
+    finally:
+        await source.close()
+
+
+async def _have_reached(found: Deployment, ends: Mapping[tuple[str, int], int]) -> bool:
+    """Tell whether every shard has applied the log up to `ends`; a shard that does not answer has not."""
+    for shard in found.settings.shards:
+        try:
+            rows = await run_sql(shard.writer, read_cursors)
+        except StoreUnreachableError:
+            return False
+        positions = {(row.log, row.partition): row.next_offset for row in rows}
+        if any(positions.get(place, -1) < end for place, end in ends.items() if end > 0):
+            return False
+    return True

@@ -1,0 +1,128 @@
+"""Events: the bytes of a log, decoded into columns or rejected with a reason.
+
+Owns the wire form of an event and every bound on it. Must not know prices, shards or stores.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import attrs
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from billing.digest import UInt64s
+from billing.intern import Interner
+from billing.outline import Names, completed, outline
+from billing.scan import ACCOUNT, ID, PRODUCT
+from billing.wire import VOID, InvalidEventError, PlainEvent, Reason, read_event
+from rules.columns import Coded, Decimals, Int32s, Int64s
+
+Payloads = NDArray[np.object_]  # of bytes
+
+
+@attrs.frozen
+class Rejected:
+    """One event that cannot be billed: where it stands in the log, whose it is (None: unreadable), and why."""
+
+    partition: int
+    offset: int
+    account: str | None
+    reason: Reason
+    detail: str
+    payload: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen(eq=False)
+class Events:
+    """Decoded events of one read of the log, as columns of length n in log order.
+
+    partition: int32[n]; offset: int64[n]; id: strings; account, product: coded, never missing; time_us: int64[n],
+    microseconds since 1970-01-01 UTC; quantity: exact decimals >= 0; attributes: a coded column (-1 = absent) for
+    each name asked for; digest: uint64[n], XXH3 of the canonical event, equal for repeats and different for
+    conflicts; payload: the bytes read; void: bool[n], whether it takes back the event that it is a copy of.
+    """
+
+    partition: Int32s
+    offset: Int64s
+    id: pa.StringArray
+    account: Coded
+    product: Coded
+    time_us: Int64s
+    quantity: Decimals
+    attributes: Mapping[str, Coded]
+    digest: UInt64s
+    payload: Payloads
+    void: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+    def take(self, mask: NDArray[np.bool_]) -> "Events":
+        """Select events by a boolean mask."""
+        if mask.all():
+            return self
+        return Events(
+            partition=self.partition[mask],
+            offset=self.offset[mask],
+            id=self.id.filter(pa.array(mask)),
+            account=self.account.take(mask),
+            product=self.product.take(mask),
+            time_us=self.time_us[mask],
+            quantity=self.quantity.take(mask),
+            attributes={name: column.take(mask) for name, column in self.attributes.items()},
+            digest=self.digest[mask],
+            payload=self.payload[mask],
+            void=self.void[mask],
+        )
+
+
+class Decoder:
+    """Decodes payloads into columns; remembers the texts that it has seen, which never changes what comes out.
+
+    names: the attributes to make columns of; payers: those among them that name accounts, which then share the
+    numbers of the column of accounts. For one reader of events, not to be shared between threads.
+    """
+
+    def __init__(self, names: Iterable[str], payers: Iterable[str] = ()) -> None:
+        self._names = Names(sorted({*names, *payers}))
+        self._account, self._product = Interner(), Interner()
+        shared = set(payers)
+        self._attributes = {name: self._account if name in shared else Interner() for name in self._names.positions}
+
+    def decode(self, partition: Int32s, offset: Int64s, payload: Sequence[bytes]) -> tuple[Events, list[Rejected]]:
+        """Decode n payloads, JSON texts, plain or CloudEvents 1.0 structured; or reject.
+
+        partition: int32[n]; offset: int64[n]. Whether and as what one is accepted never depends on the others.
+        """
+        found = outline(payload, self._names)
+        unusual: dict[int, PlainEvent] = {}
+        rejects: list[Rejected] = []
+        for row in np.flatnonzero(~found.read).tolist():
+            try:
+                unusual[row] = read_event(payload[row])
+            except InvalidEventError as error:
+                place = int(partition[row]), int(offset[row])
+                rejects.append(Rejected(*place, error.account, error.reason, error.detail, payload[row]))
+        void = np.zeros(len(payload), dtype=np.bool_)
+        void[[row for row, event in unusual.items() if event.type == VOID]] = True
+        found = completed(found, unusual, self._names)
+        rows = np.flatnonzero(found.read)
+        found = found.take(rows)
+        for interner in (self._account, self._product, *self._attributes.values()):
+            interner.renew()
+        payloads = np.empty(len(payload), dtype=np.object_)
+        payloads[:] = payload
+        events = Events(
+            partition=partition[rows],
+            offset=offset[rows],
+            id=found.texts(ID),
+            account=found.coded(ACCOUNT, self._account),
+            product=found.coded(PRODUCT, self._product),
+            time_us=found.time_us,
+            quantity=found.quantity,
+            attributes={name: found.coded(at, self._attributes[name]) for name, at in self._names.positions.items()},
+            digest=found.digest,
+            payload=payloads[rows],
+            void=void[rows],
+        )
+        return events, rejects

@@ -1,0 +1,159 @@
+"""Explained: one event as the path would take it, from its bytes to the rows of the tables, and why.
+
+Owns the way through decoding, pricing and folding for a single event. Must not know how it is shown.
+"""
+
+import attrs
+import numpy as np
+
+from billing.batch import Slice, Span
+from billing.charge import charge
+from billing.event import Decoder
+from billing.fold import Transaction, fold
+from billing.moment import SECOND_US
+from billing.tiers import used_of
+from billing.wire import Reason
+from rules.book import Book
+from rules.columns import Usage
+from rules.describe import time_text
+from rules.explain import ExplainedGroup, Explanation, explain
+from rules.pricer import Pricer
+from rules.running import Held
+from sharding.key import slot_of
+
+Row = dict[str, str | int]
+
+
+@attrs.frozen
+class Rows:
+    """What a shard writes for the event alone, table by table; sums are what the event adds."""
+
+    records: tuple[Row, ...]
+    rollups: tuple[Row, ...]
+    balances: tuple[Row, ...]
+    tiers: tuple[Row, ...]
+
+
+@attrs.frozen
+class Explained:
+    """The whole tale: book, event, each group, the refusal (reason and detail) if there is one, and the rows."""
+
+    book: str
+    version: int
+    currency: str
+    event: str
+    account: str
+    groups: tuple[ExplainedGroup, ...]
+    refused: str | None
+    detail: str | None
+    rows: Rows
+
+
+class UndecodableError(Exception):
+    """A payload that is not an event: it would be quarantined before any rule is asked."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"the event is refused before any rule is asked, {reason}: {detail}")
+
+
+def explained(payload: bytes, book: Book, used: Held, rule_id: str | None = None) -> Explained:
+    """Explain one event by a book.
+
+    used: what each counter held before; rule_id: the only rule to ask. A void is explained as the event that it is a
+    copy of. Raises UndecodableError, or UnknownRuleError.
+    """
+    one = np.zeros(1, dtype=np.int32)
+    events, rejects = Decoder(book.attributes, book.payers).decode(one, one.astype(np.int64), [payload])
+    if rejects:
+        raise UndecodableError(rejects[0].reason, rejects[0].detail)
+    events = attrs.evolve(events, void=np.zeros(1, dtype=np.bool_))
+    usage = Usage(events.account, events.product, events.time_us, events.quantity, events.attributes)
+    told = explain(book, usage, used, rule_id)
+    charges, refused = charge(events, Pricer(book))
+    slot = slot_of([charges.account.values[code] for code in charges.account.codes.tolist()])
+    batch = Slice({0: Span(0, 1)}, charges, slot, refused)
+    transaction = _settled(fold(batch, book, "", 0, {}, {}), told)
+    refusal = next(iter(transaction.quarantine), None)
+    assert told.refused is None or (refusal and refusal.reason.value) == told.refused.reason, "both refuse alike"
+    (event,), (account,) = events.id.to_pylist(), events.account.rows()
+    assert account is not None, "every event has an account"
+    return Explained(
+        book=book.name,
+        version=book.version,
+        currency=book.currency_of(account),
+        event=event,
+        account=account,
+        groups=told.groups,
+        refused=refusal.reason.value if refusal else None,
+        detail=refusal.detail if refusal else None,
+        rows=_rows(transaction),
+    )
+
+
+def _settled(transaction: Transaction, told: Explanation) -> Transaction:
+    """Finish a transaction by what the counters held that the explanation tells of."""
+    if transaction.draft is None:
+        return transaction
+    held_of = {group.line.rule: group.line.held for group in told.groups if group.line is not None}
+    held = [held_of.get(rule) or Held() for _, _, rule, _ in transaction.draft.counted.keys.tuples()]
+    return transaction.settled(
+        used_of([one.quantity_pico for one in held], [one.events for one in held], [one.amount_pico for one in held])
+    )
+
+
+def _rows(transaction: Transaction) -> Rows:
+    tails = transaction.records.tails
+    records = tuple(
+        _row(
+            slot=slot,
+            account=account,
+            day=day,
+            event=event,
+            line=line,
+            time=time_text(time_us),
+            rule=tails[tail].rule,
+            quantity=_plain(quantity),
+            amount=_plain(amount),
+            currency=tails[tail].currency,
+            kept=kept,
+        )
+        for slot, account, day, event, line, time_us, _, tail, quantity, amount, kept in transaction.records.tuples()
+    )
+    rollups = tuple(
+        _row(
+            slot=slot,
+            account=account,
+            rollup=rollup,
+            bucket=time_text(bucket * SECOND_US),
+            dims=dims,
+            events=events,
+            quantity=_plain(quantity),
+            amount=_plain(amount),
+        )
+        for slot, account, rollup, bucket, dims, events, quantity, amount, _ in transaction.rollups.tuples()
+    )
+    balances = tuple(
+        _row(slot=slot, account=account, currency=currency, events=events, amount=_plain(amount))
+        for slot, account, currency, events, amount, _ in transaction.balances.tuples()
+    )
+    tiers = tuple(
+        _row(
+            slot=slot,
+            account=account,
+            rule=rule,
+            period=time_text(period * SECOND_US),
+            quantity=_plain(quantity),
+            events=events,
+            amount=_plain(amount),
+        )
+        for slot, account, rule, period, quantity, events, amount in transaction.tiers.tuples()
+    )
+    return Rows(records, rollups, balances, tiers)
+
+
+def _row(**cells: str | int) -> Row:
+    return cells
+
+
+def _plain(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,320 @@
+"""Folding: a slice becomes one transaction, in which each row of each table is touched at most once.
+
+Owns deduplication inside a batch and what a transaction is made of. A transaction with cumulative prices is finished by
+its store, with a pure call between two packets (`Transaction.settled`). Must not know SQL text or connections.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
+
+import attrs
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from billing.batch import Slice
+from billing.charge import Bools, Charges
+from billing.event import Rejected
+from billing.moment import DAY_US
+from billing.rows import BalanceColumns, RecordColumns, RollupColumns, table_rows
+from billing.tiers import NO_TIERS, Counted, TierColumns, count
+from billing.voids import Known, Target, settle_in_order, taken_back, uncounted_rule
+from billing.wire import Reason
+from rules.book import Book
+from rules.columns import Decimals, Int64s
+from rules.cumulative import Used
+
+Place = tuple[int, int]  # partition, offset
+
+_OVERFLOW: Final = "the quantity or the amount has more than 26 digits before the point"
+
+
+@attrs.frozen
+class PartKey:
+    """Where a part's records are: slot, charged account, UTC day number, event key; void: all its lines are wanted."""
+
+    slot: int
+    account: str
+    day: int
+    key: str
+    void: bool = attrs.field(default=False, eq=False)
+
+
+@attrs.frozen
+class CursorMove:
+    """One partition's cursor: from the offset last written to after the last one read, and what lies between.
+
+    accepted, duplicates, quarantined: counts of events whose home is this shard; time_us_max: latest event time in
+    it, or None.
+    """
+
+    partition: int
+    start: int
+    stop: int
+    accepted: int
+    duplicates: int
+    quarantined: int
+    time_us_max: int | None
+
+
+@attrs.frozen(eq=False)
+class Draft:
+    """What it takes to settle a transaction: which counters it needs, and what it was folded from."""
+
+    counted: Counted
+    charges: Charges
+    reverses: Int64s
+    slot: NDArray[np.uint16]
+    batch: Slice
+    book: Book
+    existing: Mapping[PartKey, Known]
+    poison: Mapping[Place, str]
+    overflowing: frozenset[Place]
+
+
+@attrs.frozen(eq=False)
+class Transaction:
+    """What one shard transaction writes: all of it or nothing, and only if the cursors stand where `moves` start.
+
+    draft: None once every amount is final. Until then the amounts of lines with a counter are 0, and the store must
+    read the state of `draft.counted` in the transaction that writes, so that nobody changes it in between, and call
+    `settled`.
+    """
+
+    log: str
+    map_version: int
+    book_version: int
+    moves: Sequence[CursorMove]
+    records: RecordColumns
+    rollups: RollupColumns
+    balances: BalanceColumns
+    quarantine: Sequence[Rejected]
+    tiers: TierColumns = NO_TIERS
+    draft: Draft | None = None
+
+    @property
+    def events(self) -> int:
+        """Return the number of events that this transaction settles on their home shard."""
+        return sum(move.accepted + move.duplicates + move.quarantined for move in self.moves)
+
+    def settled(self, before: Used) -> "Transaction":
+        """Return the finished transaction.
+
+        before: the state of each counter in the order of `draft.counted.keys`, zeros for one that was never used. An
+        event whose charge would overflow goes to quarantine, and nobody in this batch is charged for it.
+        """
+        assert self.draft is not None, "settled once"
+        draft, counted = self.draft, self.draft.counted
+        after = settle_in_order(draft.book, counted, before, draft.charges, draft.reverses)
+        if after.overflow is not None and after.overflow.any():
+            part = draft.charges.part[counted.line[after.overflow]]
+            places = zip(draft.charges.partition[part].tolist(), draft.charges.offset[part].tolist(), strict=True)
+            return self._without(places, before)
+        amount = _replaced(draft.charges.amount, counted.line, after.amount)
+        charges = attrs.evolve(draft.charges, amount=amount)
+        records, rollups, balances = table_rows(charges, draft.slot, draft.book)
+        tiers = TierColumns(counted.keys, after.used)
+        return attrs.evolve(self, records=records, rollups=rollups, balances=balances, tiers=tiers, draft=None)
+
+    def _without(self, places: Iterable[Place], before: Used) -> "Transaction":
+        """Settle without these events; what they alone would have counted stays as it was."""
+        assert self.draft is not None, "only a draft overflows"
+        draft, keys = self.draft, self.draft.counted.keys
+        refused = draft.overflowing.union(places)
+        rest = fold(draft.batch, draft.book, self.log, self.map_version, draft.existing, draft.poison, refused)
+        if rest.draft is None:
+            return attrs.evolve(rest, tiers=TierColumns(keys, before))
+        row_of = {key: row for row, key in enumerate(keys.tuples())}
+        rows = np.array([row_of[key] for key in rest.draft.counted.keys.tuples()], dtype=np.intp)
+        finished = rest.settled(before.take(rows))
+        used = finished.tiers.used
+        merged = Used(
+            _replaced(before.quantity, rows, used.quantity),
+            _replaced_integers(before.events, rows, used.events),
+            _replaced(before.amount, rows, used.amount),
+        )
+        return attrs.evolve(finished, tiers=TierColumns(keys, merged))
+
+
+def part_keys(batch: Slice) -> list[PartKey]:
+    """Return where the parts of a slice would have their records, each place once."""
+    keys = _part_keys(batch, np.arange(len(batch.charges)))
+    return list(({key: key for key in keys} | {key: key for key in keys if key.void}).values())
+
+
+def _part_keys(batch: Slice, rows: NDArray[np.intp]) -> list[PartKey]:
+    charges, values = batch.charges, batch.charges.account.values
+    columns = (
+        batch.slot[rows].tolist(),
+        charges.account.codes[rows].tolist(),
+        (charges.time_us[rows] // DAY_US).tolist(),
+        charges.key.take(pa.array(rows)).to_pylist(),
+        charges.void[rows].tolist(),
+    )
+    return [PartKey(slot, values[code], day, key, void) for slot, code, day, key, void in zip(*columns, strict=True)]
+
+
+def fold(
+    batch: Slice,
+    book: Book,
+    log: str,
+    map_version: int,
+    existing: Mapping[PartKey, Known],
+    poison: Mapping[Place, str],
+    overflowing: frozenset[Place] = frozenset(),
+) -> Transaction:
+    """Fold a slice into a transaction.
+
+    existing: parts that the shard already has, those that a void concerns with their lines; poison: (partition, offset)
+    of events that the store refused on their own, with its words; overflowing: of events whose amount turned out too
+    large when it was settled. A repeat with an equal digest is dropped; with another digest its home part is
+    quarantined. A void takes back what is recorded under its key. One that was not told of any record stands in the
+    place of its event, so that the two collide if there is a record after all.
+    """
+    refusals = dict.fromkeys(overflowing, (Reason.OVERFLOW, _OVERFLOW))
+    refusals |= {place: (Reason.STORE_REJECTED, words) for place, words in poison.items()}
+    keep, refused, rejects, targets = _distinct(batch, book, existing, refusals)
+    quarantine = sorted([*batch.rejects, *rejects], key=lambda one: (one.partition, one.offset))
+    moves = _moves(batch, keep, refused, quarantine)
+    charges, reverses = taken_back(batch.charges.take(keep), _renumbered(targets, keep))
+    slot = batch.slot[keep]
+    counted = count(charges, slot, book)
+    draft = None
+    if counted is not None:
+        draft = Draft(counted, charges, reverses, slot, batch, book, existing, dict(poison), overflowing)
+    records, rollups, balances = table_rows(charges, slot, book)
+    return Transaction(
+        log=log,
+        map_version=map_version,
+        book_version=book.version,
+        moves=moves,
+        records=records,
+        rollups=rollups,
+        balances=balances,
+        quarantine=quarantine,
+        draft=draft,
+    )
+
+
+def _renumbered(targets: Mapping[int, Target], keep: Bools) -> dict[int, Target]:
+    """Return the targets with parts numbered as they stand among those that are kept."""
+    if not targets:
+        return {}
+    place_of = (np.cumsum(keep) - 1).tolist()
+    assert all(keep[to] for row, to in targets.items() if keep[row] and isinstance(to, int)), "as refused as its event"
+    return {place_of[row]: place_of[to] if isinstance(to, int) else to for row, to in targets.items() if keep[row]}
+
+
+def _replaced(column: Decimals, rows: NDArray[np.intp], values: Decimals) -> Decimals:
+    """Return the column with other values at some rows, at the finer of both scales."""
+    scale = max(column.scale, values.scale)
+    old, new = column.rescaled(scale).units, values.rescaled(scale).units
+    units = old.astype(object if object in (old.dtype, new.dtype) else np.int64)
+    units[rows] = new
+    return Decimals(units, scale)
+
+
+def _replaced_integers(column: Int64s, rows: NDArray[np.intp], values: Int64s) -> Int64s:
+    replaced = column.copy()
+    replaced[rows] = values
+    return replaced
+
+
+@attrs.frozen
+class _Seen:
+    """What is known of a part while a batch is walked through; target: what a void would take back."""
+
+    digest: int
+    target: Target
+    voided: bool
+
+
+def _distinct(
+    batch: Slice, book: Book, existing: Mapping[PartKey, Known], refusals: Mapping[Place, tuple[Reason, str]]
+) -> tuple[Bools, Bools, list[Rejected], dict[int, Target]]:
+    """Return which parts to write, which others go to quarantine, their rejects (one an event), and voids' targets."""
+    charges = batch.charges
+    keep = np.ones(len(charges), dtype=np.bool_)
+    refused = np.zeros(len(charges), dtype=np.bool_)
+    rejects: dict[Place, Rejected] = {}
+    targets: dict[int, Target] = {}
+    seen = {key: _Seen(known.digest, known, known.voided) for key, known in existing.items()}
+    rows = _suspicious(charges, existing, refusals)
+    for row, key in zip(rows.tolist(), _part_keys(batch, rows), strict=True):
+        place = int(charges.partition[row]), int(charges.offset[row])
+        digest, found = int(charges.digest[row]), seen.get(key)
+        why = refusals.get(place)
+        if why is not None:
+            if why[0] is Reason.OVERFLOW:  # its repeats in this batch count as ever, whatever they charge
+                seen.setdefault(key, _Seen(digest, None, voided=False))
+        elif key.void and (found is None or (found.digest == digest and not found.voided)):
+            target = None if found is None else found.target
+            why = _uncounted(charges, row, target, book)
+            if why is None:
+                targets[row], seen[key] = target, _Seen(digest, None, voided=True)
+                continue
+        elif found is None:
+            seen[key] = _Seen(digest, row, voided=False)
+            continue
+        elif charges.home[row] and found.digest != digest:
+            why = Reason.CONFLICT, "an event with this account, day and id but another body was billed before"
+        keep[row] = False
+        if why is not None:
+            refused[row] = True
+            rejects.setdefault(place, Rejected(*place, key.account, *why, charges.payload[row]))
+    if rejects:
+        refused |= _all_of(charges, rejects)
+        keep &= ~refused
+    return keep, refused, list(rejects.values()), targets
+
+
+def _all_of(charges: Charges, rejects: Collection[Place]) -> Bools:
+    """Return which parts belong to refused events, of which nobody is charged, or voids, of which nobody gets back."""
+    mask = np.zeros(len(charges), dtype=np.bool_)
+    for row in np.flatnonzero(~charges.home | charges.void).tolist():
+        mask[row] = (int(charges.partition[row]), int(charges.offset[row])) in rejects
+    return mask
+
+
+def _uncounted(charges: Charges, row: int, target: Target, book: Book) -> tuple[Reason, str] | None:
+    rule = uncounted_rule(charges, row, target, book) if isinstance(target, Known) else None
+    if rule is None:
+        return None
+    return Reason.UNCOUNTED, f"the event was counted by rule {rule}, which does not price it any more; correct the book"
+
+
+def _suspicious(charges: Charges, existing: Mapping[PartKey, Known], refusals: Collection[Place]) -> NDArray[np.intp]:
+    """Return the parts that may not be written, or are voids, in log order.
+
+    The others: the key stands twice, or is known, or is refused.
+    """
+    encoded = charges.key.dictionary_encode()
+    codes = encoded.indices.to_numpy()
+    mask = (np.bincount(codes, minlength=1)[codes] > 1) | charges.void
+    if existing:
+        known = pa.array(sorted({key.key for key in existing}), type=pa.string())
+        mask |= pc.is_in(encoded.dictionary, value_set=known).to_numpy(zero_copy_only=False)[codes]
+    for partition, offset in refusals:
+        mask |= (charges.partition == partition) & (charges.offset == offset)
+    return np.flatnonzero(mask)
+
+
+def _moves(batch: Slice, keep: Bools, refused: Bools, quarantine: Sequence[Rejected]) -> list[CursorMove]:
+    charges = batch.charges
+    moves = []
+    for partition, span in sorted(batch.spans.items()):
+        here = charges.partition == partition
+        home = here & charges.home
+        moves.append(
+            CursorMove(
+                partition,
+                span.start,
+                span.stop,
+                accepted=int((home & keep).sum()),
+                duplicates=int((home & ~keep & ~refused).sum()),
+                quarantined=sum(reject.partition == partition for reject in quarantine),
+                time_us_max=int(charges.time_us[here].max()) if here.any() else None,
+            )
+        )
+    return moves

@@ -1,0 +1,198 @@
+"""Literals: columns as the text of SQL values, the one place where a value becomes part of a statement.
+
+Values enter the text only through the encoders here: integers as digits, decimals as digits and a point, everything
+else quoted when harmless and as a hex literal otherwise. Must not know tables.
+"""
+
+from typing import Any, Final
+
+import attrs
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from billing.compiled import compiled
+from billing.hash64 import Bytes
+from billing.rows import decimal_texts
+from rules.columns import Decimals, Int64s
+
+# Printable ASCII that means nothing inside single quotes, under every sql_mode.
+_HARMLESS: Final = bytes(set(range(0x20, 0x7F)) - set(b"'\\"))
+_INT64_PLACES: Final = 18  # 10**18 still fits int64
+_NUMBER_LENGTH_MAX: Final = 22  # of an int64 with a sign, a point and a zero before it
+_TEXT, _QUOTED, _SIGNED, _UNSIGNED = range(4)  # numbers last
+_POWERS: Final = np.array([10**exponent for exponent in range(20)], dtype=np.uint64)
+_PAIRS: Final = np.frombuffer("".join(f"{pair:02}" for pair in range(100)).encode(), dtype=np.uint8)
+_NONE: Final = np.zeros(0, dtype=np.int64)
+
+
+@attrs.frozen(eq=False)
+class Field:
+    """A column of n values as a row of SQL text holds them.
+
+    kind: how it is written; numbers: int64[n], whose last `scale` digits stand after a point; or texts: text i is
+    `pool[start[i]:stop[i]]`.
+    """
+
+    kind: int
+    numbers: Int64s = _NONE
+    scale: int = 0
+    pool: bytes = b""
+    start: Int64s = _NONE
+    stop: Int64s = _NONE
+
+
+def literal(text: str) -> str:
+    """Encode one text."""
+    data = text.encode()
+    return hexadecimal(data) if data.translate(None, _HARMLESS) else f"'{text}'"
+
+
+def hexadecimal(data: bytes) -> str:
+    """Encode bytes."""
+    return f"x'{data.hex()}'"
+
+
+def literals(texts: pa.StringArray | pa.DictionaryArray) -> Field:
+    """Encode a column of text: one look at all of it, and at each only when something in it could do harm."""
+    if isinstance(texts, pa.DictionaryArray):
+        field, rows = literals(texts.dictionary), texts.indices.to_numpy()
+        return attrs.evolve(field, start=field.start[rows], stop=field.stop[rows])
+    if _bytes(texts).translate(None, _HARMLESS):
+        return verbatim(pa.array([literal(text) for text in texts.to_pylist()], type=pa.string()))
+    return attrs.evolve(verbatim(texts), kind=_QUOTED)
+
+
+def verbatim(texts: pa.StringArray, rows: NDArray[Any] | None = None) -> Field:
+    """Take texts as they are, which are SQL already; rows: which text each value is (default: one after another)."""
+    offsets = np.frombuffer(texts.buffers()[1], dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    bounds = offsets.astype(np.int64) - int(offsets[0])
+    start, stop = bounds[:-1], bounds[1:]
+    if rows is not None:
+        start, stop = start[rows], stop[rows]
+    return Field(_TEXT, pool=_bytes(texts), start=start, stop=stop)
+
+
+def integers(column: NDArray[np.integer[Any]]) -> Field:
+    """Encode integers of any width."""
+    if column.dtype == np.uint64:
+        return Field(_UNSIGNED, numbers=column.view(np.int64))
+    return Field(_SIGNED, numbers=column.astype(np.int64, copy=False))
+
+
+def decimals(column: Decimals) -> Field:
+    """Encode decimals as digits, a point and digits: never with an exponent, which SQL would read as a float."""
+    if column.units.dtype == object or column.scale > _INT64_PLACES:
+        return verbatim(pa.array(decimal_texts(column), type=pa.string()))
+    return Field(_SIGNED, numbers=column.units, scale=column.scale)
+
+
+def written(*fields: Field, before: str = "") -> bytes:
+    """Write rows of encoded fields as `(a,b),(c,d)`, each with `before` in front; one pass over all columns."""
+    texts = [field for field in fields if field.kind in {_TEXT, _QUOTED}]
+    numbers = [field for field in fields if field.kind in {_SIGNED, _UNSIGNED}]
+    place = {id(field): position for group in (texts, numbers) for position, field in enumerate(group)}
+    count = max(len(field.start) + len(field.numbers) for field in fields)
+    prefix = f"{before}(".encode()
+    pool = b"".join([prefix, *(field.pool for field in texts)])
+    firsts = np.cumsum([len(prefix), *(len(field.pool) for field in texts)])[:-1]
+    start, stop = np.empty((2, len(texts), count), dtype=np.int64)
+    for position, (field, first) in enumerate(zip(texts, firsts.tolist(), strict=True)):
+        np.add(field.start, first, out=start[position])
+        np.add(field.stop, first, out=stop[position])
+    columns = np.empty((len(numbers), count), dtype=np.int64)
+    for position, field in enumerate(numbers):
+        columns[position] = field.numbers
+    fixed = len(prefix) + 2 + len(numbers) * _NUMBER_LENGTH_MAX + len(texts) * 3
+    out = np.empty(count * fixed + int((stop - start).sum()), dtype=np.uint8)
+    kinds = np.array([field.kind for field in fields])
+    places = np.array([place[id(field)] for field in fields])
+    scales = np.array([field.scale for field in fields])
+    letters = np.frombuffer(pool, dtype=np.uint8)
+    size = _write_rows(out, len(prefix), kinds, places, scales, letters, start, stop, columns)
+    return out[: size - 1].tobytes()
+
+
+@compiled
+def _write_rows(
+    out: Bytes,
+    prefix: int,
+    kinds: Int64s,
+    places: Int64s,
+    scales: Int64s,
+    pool: Bytes,
+    start: Int64s,
+    stop: Int64s,
+    numbers: Int64s,
+) -> int:
+    """Write every row; returns the number of bytes written, with a comma at the end."""
+    at = 0
+    for row in range(max(start.shape[1], numbers.shape[1])):
+        for position in range(prefix):
+            out[at] = pool[position]
+            at += 1
+        for field in range(len(kinds)):
+            kind, place = kinds[field], places[field]
+            if kind >= _SIGNED:
+                number = numbers[place, row]
+                if kind == _SIGNED and number < 0:
+                    out[at] = 45  # "-"
+                    at += 1
+                    number = -number  # the least int64 stays as it is, and is right as uint64
+                at = _write_number(out, at, np.uint64(number), scales[field])
+            else:
+                if kind == _QUOTED:
+                    out[at] = 39  # "'"
+                    at += 1
+                for position in range(start[place, row], stop[place, row]):
+                    out[at] = pool[position]
+                    at += 1
+                if kind == _QUOTED:
+                    out[at] = 39
+                    at += 1
+            out[at] = 44  # ","
+            at += 1
+        out[at - 1] = 41  # ")"
+        out[at] = 44
+        at += 1
+    return at
+
+
+@compiled
+def _write_number(out: Bytes, at: int, number: Any, scale: int) -> int:  # noqa: ANN401 - uint64
+    """Write digits with a point before the last `scale` of them, if any; returns where they end."""
+    digits = scale + 1
+    while digits < len(_POWERS) and number >= _POWERS[digits]:
+        digits += 1
+    if scale:
+        whole = number // _POWERS[scale]
+        point = at + digits - scale
+        _write_digits(out, at, point, whole)
+        out[point] = 46  # "."
+        _write_digits(out, point + 1, point + 1 + scale, number - whole * _POWERS[scale])
+        return point + 1 + scale
+    _write_digits(out, at, at + digits, number)
+    return at + digits
+
+
+@compiled
+def _write_digits(out: Bytes, start: int, stop: int, number: Any) -> None:  # noqa: ANN401 - uint64
+    """Fill `out[start:stop]` with the last digits of a number, two at a time, since each pair takes one division."""
+    while stop - start > 1:
+        rest = number // np.uint64(100)
+        pair = 2 * np.int64(number - rest * np.uint64(100))
+        out[stop - 2], out[stop - 1] = _PAIRS[pair], _PAIRS[pair + 1]
+        number = rest
+        stop -= 2
+    if stop > start:
+        out[start] = np.uint8(np.uint64(48) + number % np.uint64(10))
+
+
+def _bytes(texts: pa.StringArray) -> bytes:
+    """Return all texts one after another: they already stand like that in the array's buffer."""
+    _, offsets, data = texts.buffers()
+    if data is None:
+        return b""
+    bounds = np.frombuffer(offsets, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    text: bytes = data[int(bounds[0]) : int(bounds[-1])].to_pybytes()
+    return text

@@ -1,0 +1,21 @@
+"""Metrics: what Prometheus can see of a worker."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+# From a quiet shard on a local disk to the longest wait that a transaction is given.
+_BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 30.0)
+
+READ: Final = Counter("billing_records_read_total", "Records read from the log, by any reader")
+RECORDED: Final = Counter("billing_events_recorded_total", "Events billed, on their home shard", ["shard"])
+DUPLICATES: Final = Counter("billing_events_duplicate_total", "Repeated events dropped", ["shard"])
+QUARANTINED: Final = Counter("billing_events_quarantined_total", "Events put in quarantine", ["shard", "reason"])
+TRANSACTIONS: Final = Counter("billing_transactions_total", "Shard transactions committed", ["shard"])
+ROWS: Final = Counter("billing_rows_written_total", "Rows that commits put or added to", ["shard", "table"])
+REFUSALS: Final = Counter(
+    "billing_refusals_total", "Answers of a shard other than yes, by reaction", ["shard", "reaction"]
+)
+APPLY_SECONDS: Final = Histogram("billing_apply_seconds", "Time of one shard transaction", ["shard"], buckets=_BUCKETS)
+ENGINE_SECONDS: Final = Counter("billing_engine_seconds_total", "Time spent to decode, price, route and fold")
+DETACHED: Final = Gauge("billing_detached_shards", "Shards that do not follow the main reader")

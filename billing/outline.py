@@ -1,0 +1,158 @@
+"""Outlines: where in its bytes each field of an event stands, and the columns that this makes.
+
+Owns the way from a scan to columns, for the usual events and for those that were read by other means. Must not know
+rules.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Context
+from typing import Final
+
+import attrs
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from xxhash import xxh64_intdigest
+
+from billing.compiled import compiled
+from billing.hash64 import Bytes
+from billing.intern import Interner
+from billing.scan import ACCOUNT, FIELDS, ID, PRODUCT, Columns, Reader, kinds_of, read_events
+from billing.wire import ATTRIBUTES_MAX, PlainEvent
+from rules.columns import INT64_LIMIT, Coded, Decimals, Int64s, Units, widened
+
+_EXACT: Final = Context(prec=80)  # the default of 28 digits would round what has 38
+
+
+class Names:
+    """The attributes to outline, as the compiled reader looks them up."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        encoded = [name.encode() for name in names]
+        self.pool = np.frombuffer(b"".join(encoded) + b"\0", dtype=np.uint8)
+        self.bounds = np.cumsum([0, *map(len, encoded)]).astype(np.int64)
+        self.hashes = np.array([xxh64_intdigest(name) for name in encoded], dtype=np.uint64)
+        self.positions: Mapping[str, int] = {name: FIELDS + position for position, name in enumerate(names)}
+
+
+@attrs.frozen(eq=False)
+class Outline:
+    """Where n events have their texts, F rows of columns: id, account, product, then the attributes asked for.
+
+    data: the bytes that they stand in; start, stop: int64[F, n], start -1 where an event has no such attribute;
+    hashes: uint64[F, n], XXH64 of each text; time_us: int64[n]; units int64[n] (or object), places int8[n]: the
+    quantity is `units * 10**-places`; digest: uint64[n]; read: bool[n], false where the other columns mean nothing.
+    """
+
+    data: Bytes
+    start: Int64s
+    stop: Int64s
+    hashes: NDArray[np.uint64]
+    time_us: Int64s
+    units: Units
+    places: NDArray[np.int8]
+    digest: NDArray[np.uint64]
+    read: NDArray[np.bool_]
+
+    def take(self, rows: NDArray[np.intp]) -> "Outline":
+        """Select events."""
+        if len(rows) == len(self.read):
+            return self
+        return Outline(
+            data=self.data,
+            start=self.start[:, rows],
+            stop=self.stop[:, rows],
+            hashes=self.hashes[:, rows],
+            time_us=self.time_us[rows],
+            units=self.units[rows],
+            places=self.places[rows],
+            digest=self.digest[rows],
+            read=self.read[rows],
+        )
+
+    def texts(self, field: int) -> pa.StringArray:
+        """Return the texts of a field that every event has."""
+        start, stop = self.start[field], self.stop[field]
+        offsets = np.zeros(len(start) + 1, dtype=np.int32)
+        np.cumsum(stop - start, out=offsets[1:])
+        pool = np.empty(offsets[-1], dtype=np.uint8)
+        _gather(self.data, start, stop, pool)
+        return pa.StringArray.from_buffers(len(start), pa.py_buffer(offsets), pa.py_buffer(pool))
+
+    def coded(self, field: int, interner: Interner) -> Coded:
+        """Return a field as a column of the interner's dictionary."""
+        return interner.coded(self.data, self.start[field], self.stop[field], self.hashes[field])
+
+    @property
+    def quantity(self) -> Decimals:
+        """Return the quantities, at the scale of the finest."""
+        scale = int(self.places.max()) if len(self.places) else 0
+        column = Decimals(self.units, 0)
+        if scale and int(self.places.min()) < scale:
+            column = Decimals(
+                widened(self.units, column.magnitude() * 10**scale) * 10 ** (scale - self.places.astype(np.int64)), 0
+            )
+        return Decimals(column.units, scale)
+
+
+def outline(payload: Sequence[bytes], names: Names) -> Outline:
+    """Outline the usual ones among n payloads."""
+    joined = b"".join(payload)
+    count, width = len(payload), FIELDS + len(names.positions)
+    bounds = np.zeros(count + 1, dtype=np.int64)
+    np.cumsum(np.fromiter(map(len, payload), dtype=np.int64, count=count), out=bounds[1:])
+    found = Outline(
+        data=np.frombuffer(joined, dtype=np.uint8),
+        start=np.full((width, count), -1, dtype=np.int64),
+        stop=np.full((width, count), -1, dtype=np.int64),
+        hashes=np.zeros((width, count), dtype=np.uint64),
+        time_us=np.zeros(count, dtype=np.int64),
+        units=np.ones(count, dtype=np.int64),
+        places=np.zeros(count, dtype=np.int8),
+        digest=np.zeros(count, dtype=np.uint64),
+        read=np.zeros(count, dtype=np.bool_),
+    )
+    reader = Reader(
+        found.data, kinds_of(joined), names.pool, names.bounds, names.hashes, np.zeros(ATTRIBUTES_MAX, dtype=np.uint64)
+    )
+    columns = Columns(
+        *(found.start, found.stop, found.hashes, found.time_us, found.units, found.places),
+        attributes=np.zeros(count, dtype=np.uint64),
+    )
+    read_events(reader, columns, bounds, found.digest, found.read)
+    return found
+
+
+def completed(found: Outline, events: Mapping[int, PlainEvent], names: Names) -> Outline:
+    """Return the outline with events added that were read by other means, by row."""
+    if not events:
+        return found
+    extra = bytearray()
+    units, read = found.units, found.read.copy()
+    for row, event in events.items():
+        texts = {ID: event.id, ACCOUNT: event.account, PRODUCT: event.product}
+        texts |= {names.positions[name]: text for name, text in event.attributes.items() if name in names.positions}
+        found.start[:, row] = found.stop[:, row] = -1
+        for field, text in texts.items():
+            encoded = text.encode()
+            found.start[field, row] = len(found.data) + len(extra)
+            extra += encoded
+            found.stop[field, row] = len(found.data) + len(extra)
+            found.hashes[field, row] = xxh64_intdigest(encoded)
+        places = -int(event.quantity.as_tuple().exponent)
+        number = int(_EXACT.scaleb(event.quantity, places))
+        if number >= INT64_LIMIT and units.dtype != object:
+            units = units.astype(object)
+        units[row], found.places[row], found.time_us[row] = number, places, event.time_us
+        found.digest[row], read[row] = event.digest, True
+    data = np.concatenate([found.data, np.frombuffer(bytes(extra), dtype=np.uint8)])
+    return attrs.evolve(found, data=data, units=units, read=read)
+
+
+@compiled
+def _gather(data: Bytes, start: Int64s, stop: Int64s, pool: Bytes) -> None:
+    into = 0
+    for row in range(len(start)):
+        for at in range(start[row], stop[row]):
+            pool[into] = data[at]
+            into += 1

@@ -1,0 +1,286 @@
+"""Rows: what a batch writes to each table, added up exactly and sorted by primary key.
+
+Owns the sums of a batch and the order of its rows. Must not know SQL text.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import attrs
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from billing.charge import Charges
+from billing.digest import UInt64s, line_checksums
+from billing.moment import DAY_US, HOUR_SECONDS, bucket_seconds, day_text
+from billing.order import coded, line_order, part_order, ranks
+from billing.sums import added, added_decimals, numbered
+from billing.tail import Tail
+from rules.book import Book
+from rules.columns import Decimals, Dictionary, Int32s, Int64s
+
+_TEXTS_MAX: Final = 100_000  # amounts whose text is remembered, about 15 MB; prices repeat far more than that
+
+
+@attrs.frozen(eq=False)
+class RecordColumns:
+    """Rows of `records`, sorted by primary key; columns of equal length.
+
+    slot uint16, account, day (YYYY-MM-DD), event, line int32, time_us int64, digest uint64, tail int32 (into tails),
+    quantity and amount decimals (at most 12 places), kept (JSON text).
+    """
+
+    slot: NDArray[np.uint16]
+    account: pa.DictionaryArray
+    day: pa.DictionaryArray
+    event: pa.DictionaryArray
+    line: Int32s
+    time_us: Int64s
+    digest: UInt64s
+    tail: Int32s
+    tails: Dictionary[Tail]
+    quantity: Decimals
+    amount: Decimals
+    kept: pa.StringArray
+
+    def __len__(self) -> int:
+        return len(self.slot)
+
+    def tuples(self) -> Iterator[tuple[Any, ...]]:
+        """Yield slot, account, day, event, line, time_us, digest, tail, quantity, amount and kept, decimals as text."""
+        columns = (self.slot, self.account, self.day, self.event, self.line, self.time_us, self.digest, self.tail)
+        return zipped(*columns, self.quantity, self.amount, self.kept)
+
+
+@attrs.frozen(eq=False)
+class RollupColumns:
+    """Rows of `rollups`, sorted by primary key: sums over the lines of a batch.
+
+    slot uint16, account, rollup, bucket int64 (start, seconds since 1970-01-01 UTC), dims (JSON array), events int64,
+    quantity and amount decimals, checksum uint64.
+    """
+
+    slot: NDArray[np.uint16]
+    account: pa.DictionaryArray
+    rollup: pa.DictionaryArray
+    bucket: Int64s
+    dims: pa.DictionaryArray
+    events: Int64s
+    quantity: Decimals
+    amount: Decimals
+    checksum: UInt64s
+
+    def __len__(self) -> int:
+        return len(self.slot)
+
+    def tuples(self) -> Iterator[tuple[Any, ...]]:
+        """Yield slot, account, rollup, bucket, dims, events, quantity text, amount text, checksum of each row."""
+        columns = (self.slot, self.account, self.rollup, self.bucket, self.dims, self.events)
+        return zipped(*columns, self.quantity, self.amount, self.checksum)
+
+
+@attrs.frozen(eq=False)
+class BalanceColumns:
+    """Rows of `balances`, sorted by primary key: sums over the lines of a batch.
+
+    slot uint16, account, currency, events int64, amount decimals, checksum uint64.
+    """
+
+    slot: NDArray[np.uint16]
+    account: pa.DictionaryArray
+    currency: pa.DictionaryArray
+    events: Int64s
+    amount: Decimals
+    checksum: UInt64s
+
+    def __len__(self) -> int:
+        return len(self.slot)
+
+    def tuples(self) -> Iterator[tuple[Any, ...]]:
+        """Yield slot, account, currency, events, amount text, checksum of each row."""
+        return zipped(self.slot, self.account, self.currency, self.events, self.amount, self.checksum)
+
+
+def table_rows(
+    charges: Charges, slot: NDArray[np.uint16], book: Book
+) -> tuple[RecordColumns, RollupColumns, BalanceColumns]:
+    """Build the rows of a batch whose parts are all new; slot: uint16[n], one a part."""
+    used, code = np.unique(charges.account.codes, return_inverse=True)
+    accounts = pa.array([charges.account.values[one] for one in used.tolist()], type=pa.string())
+    by_rank = accounts.take(pc.array_sort_indices(accounts))
+    # A group is a (slot, account): the leading columns of every primary key, in key order.
+    width = max(len(accounts), 1)
+    distinct, group = np.unique(slot.astype(np.int64) * width + ranks(accounts)[code], return_inverse=True)
+    days, day = coded(charges.time_us // DAY_US, 1)
+    owner = group * len(days) + day
+    order = part_order(owner, charges.key)
+    if charges.void.any():  # a void has its event's key, and lines below 0
+        texts = charges.key.dictionary_encode()
+        order = np.lexsort((~charges.void, ranks(texts.dictionary)[texts.indices.to_numpy()], owner))
+    lines = line_order(charges.part, order)
+    part, line = charges.part[lines], charges.line[lines]
+    quantity, amount = charges.quantity.take(lines), charges.amount.take(lines)
+    digest = charges.digest[part]
+    first = (line == 0).astype(np.int64)
+    if charges.void.any():  # what is taken back counts as an event less, a void without an event yet not at all
+        first = ((line == 0) & ~charges.void[part]).astype(np.int64) - (line == -1)
+    sums = _Sums(
+        slot=(distinct // width).astype(np.uint16),
+        account=by_rank.take(pa.array(distinct % width)),
+        group=group[part],
+        time_us=charges.time_us[part],
+        tail=charges.tail[lines],
+        tails=charges.tails,
+        events=first,
+        quantity=quantity,
+        amount=amount,
+        checksum=line_checksums(digest, line, amount),
+    )
+    day_names = pa.array([day_text(one) for one in days.tolist()], type=pa.string())
+    records = RecordColumns(
+        slot=slot[part],
+        account=picked(sums.account, sums.group),
+        day=picked(day_names, day[part]),
+        event=picked(charges.key, part),
+        line=line,
+        time_us=sums.time_us,
+        digest=digest,
+        tail=sums.tail,
+        tails=charges.tails,
+        quantity=quantity,
+        amount=amount,
+        kept=pc.if_else(pa.array(line == 0), charges.kept.take(pa.array(part)), ""),  # once an event, not once a line
+    )
+    return records, _rollups(book, sums), _balances(sums)
+
+
+def picked(texts: pa.StringArray, rows: NDArray[np.integer[Any]]) -> pa.DictionaryArray:
+    """Return `texts[rows]` without copying a text: few distinct ones stand in many rows."""
+    return pa.DictionaryArray.from_arrays(pa.array(rows.astype(np.int32, copy=False)), texts)
+
+
+def decimal_texts(column: Decimals) -> list[str]:
+    """Render decimals as plain text: digits, and a point where the column's scale is above 0."""
+    return list(map(_texts(column.scale).__getitem__, column.units.tolist()))
+
+
+class _Texts(dict[int, str]):
+    """The texts of numbers of units, made when first asked for."""
+
+    def __init__(self, scale: int) -> None:
+        self._scale = scale
+
+    def __missing__(self, units: int) -> str:
+        if len(self) >= _TEXTS_MAX:
+            self.clear()
+        whole, fraction = divmod(abs(units), 10**self._scale)
+        text = f"{'-' if units < 0 else ''}{whole}" + (f".{fraction:0{self._scale}d}" if self._scale else "")
+        self[units] = text
+        return text
+
+
+@lru_cache(maxsize=32)  # scales are 0 to 24
+def _texts(scale: int) -> _Texts:
+    return _Texts(scale)
+
+
+def zipped(*columns: Any) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - Arrow arrays, numpy arrays or decimals
+    """Yield rows of columns as plain values, decimals as text."""
+    lists = (decimal_texts(column) if isinstance(column, Decimals) else column.tolist() for column in columns)
+    return zip(*lists, strict=True)
+
+
+@attrs.frozen(eq=False)
+class _Sums:
+    """What rollups and balances add up: groups (slot, account) in key order; one value a line, ordered as records."""
+
+    slot: NDArray[np.uint16]
+    account: pa.StringArray
+    group: Int64s
+    time_us: Int64s
+    tail: Int32s
+    tails: Dictionary[Tail]
+    events: Int64s
+    quantity: Decimals
+    amount: Decimals
+    checksum: UInt64s
+
+    def over(self, key: Int64s) -> "tuple[Int64s, Int64s, Decimals, Decimals, UInt64s]":
+        """Add up lines with equal groups and keys; returns a line of each in order of group and key, then the sums."""
+        row, first = numbered(self.group, key)
+        count = len(first)
+        return (
+            first,
+            added(self.events, row, count),
+            added_decimals(self.quantity, row, count),
+            added_decimals(self.amount, row, count),
+            added(self.checksum, row, count),
+        )
+
+
+def _rollups(book: Book, sums: _Sums) -> RollupColumns:
+    """Add up every rollup; the rows of each come in key order, so a stable sort by group merges them."""
+    pieces, texts, texts_count = [], [], 0
+    by_name = sorted(enumerate(book.rollups), key=lambda one: one[1].name)
+    for number, (position, rollup) in enumerate(by_name) if len(sums.tail) else ():
+        buckets, bucket = coded(bucket_seconds(sums.time_us, rollup.every), HOUR_SECONDS)
+        dims = sums.tails.derived(_dims_of(position)).dictionary_encode()
+        by_rank = dims.dictionary.take(pc.array_sort_indices(dims.dictionary))
+        rank = ranks(dims.dictionary)[dims.indices.to_numpy()][sums.tail]
+        first, *totals = sums.over(bucket * len(by_rank) + rank)
+        starts = buckets[bucket[first]]
+        name = np.full(len(first), number, dtype=np.int64)
+        pieces.append((sums.group[first], name, starts, rank[first] + texts_count, *totals))
+        texts.append(by_rank)
+        texts_count += len(by_rank)
+    if not pieces:
+        empty, zero = np.zeros(0, dtype=np.int64), Decimals(np.zeros(0, dtype=np.int64), 0)
+        pieces.append((empty, empty, empty, empty, empty, zero, zero, empty.astype(np.uint64)))
+    group, name, starts, dims_code, events, quantity, amount, checksum = map(_joined, zip(*pieces, strict=True))
+    order = np.argsort(group, kind="stable")
+    owner = group[order]
+    return RollupColumns(
+        slot=sums.slot[owner],
+        account=picked(sums.account, owner),
+        rollup=picked(pa.array([rollup.name for _, rollup in by_name], type=pa.string()), name[order]),
+        bucket=starts[order],
+        dims=picked(pa.concat_arrays([*texts, pa.array([], type=pa.string())]), dims_code[order]),
+        events=events[order],
+        quantity=quantity.take(order),
+        amount=amount.take(order),
+        checksum=checksum[order],
+    )
+
+
+@lru_cache(maxsize=256)  # the same function each time, by which a dictionary knows what it has computed
+def _dims_of(position: int) -> Callable[[Sequence[Tail]], pa.StringArray]:
+    return lambda tails: pa.array([tail.rollup_dims[position] for tail in tails], type=pa.string())
+
+
+def _currencies_of(tails: Sequence[Tail]) -> pa.StringArray:
+    return pa.array([tail.currency for tail in tails], type=pa.string())
+
+
+def _joined(columns: Sequence[Any]) -> Any:  # noqa: ANN401 - columns of one kind
+    if isinstance(columns[0], Decimals):
+        return Decimals.concat(columns)
+    return np.concatenate(columns)
+
+
+def _balances(sums: _Sums) -> BalanceColumns:
+    texts = sums.tails.derived(_currencies_of).dictionary_encode()
+    currencies = texts.dictionary.take(pc.array_sort_indices(texts.dictionary))
+    currency = ranks(texts.dictionary)[texts.indices.to_numpy()][sums.tail]
+    first, events, _, amount, checksum = sums.over(currency)
+    group = sums.group[first]
+    return BalanceColumns(
+        slot=sums.slot[group],
+        account=picked(sums.account, group),
+        currency=picked(currencies, currency[first]),
+        events=events,
+        amount=amount,
+        checksum=checksum,
+    )

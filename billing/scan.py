@@ -1,0 +1,316 @@
+"""Scans: one pass over the bytes of many events, which finds their fields without making an object of anything.
+
+Owns a reader of JSON for the usual event: the plain form, with nothing escaped and nothing wrong. It never guesses:
+what it does not read is left to `billing.wire`, which knows every form and says what is wrong. Must not know rules.
+Source of the grammar: RFC 8259.
+"""
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from xxhash import xxh64_intdigest
+
+from billing.compiled import compiled
+from billing.digest import attribute_digest, event_digest
+from billing.hash64 import Bytes, hash64
+from billing.moment import TIME_US_MAX, TIME_US_MIN, read_moment
+from billing.quantity import read_plain
+from billing.wire import (
+    ATTRIBUTE_NAME_BYTES_MAX,
+    ATTRIBUTE_VALUE_BYTES_MAX,
+    ATTRIBUTES_MAX,
+    EVENT_BYTES_MAX,
+    IDENTIFIER,
+    IDENTIFIER_LENGTH_MAX,
+    USAGE,
+)
+from rules.columns import PICO_PLACES, Int64s
+
+ID, ACCOUNT, PRODUCT, FIELDS = 0, 1, 2, 3  # rows of an outline; an attribute's is FIELDS and its place among the names
+_TIME, _QUANTITY, _TYPE, _ATTRIBUTES, _UNKNOWN = 3, 4, 5, 6, -1
+_NEEDED: Final = 0b1111  # id, account, product, time
+_QUOTE, _COMMA, _COLON, _OPEN, _CLOSE, _MINUS, _POINT, _ZERO, _NINE, _BLANK, _TAB, _LINE, _RETURN = map(
+    ord, '",:{}-.09 \t\n\r'
+)
+_TEXT, _IDENTIFIER = 1, 2  # what a byte may be part of, as bits
+_WORDS: Final = np.array(  # by field; an integer of 8 bytes is compared faster than a text
+    [int.from_bytes(word, "big") for word in (b"id", b"account", b"product", b"time", b"quantity", b"type")],
+    dtype=np.uint64,
+)
+_WORD_AT, _WORD_TRIBUTES = (np.uint64(int.from_bytes(word, "big")) for word in (b"at", b"tributes"))
+_NAME_LENGTH_MAX: Final = len("attributes")
+_USAGE_HASH: Final = np.uint64(xxh64_intdigest(USAGE.encode()))
+
+
+def _kinds(*, wide: bool) -> Bytes:
+    """Say of each byte whether a text (as it stands) and an identifier may have it; wide: bytes outside ASCII too."""
+    kinds = np.zeros(256, dtype=np.uint8)
+    kinds[0x20 : 0x100 if wide else 0x80] = _TEXT
+    kinds[[_QUOTE, 0x5C]] = 0
+    kinds[[byte for byte in range(0x80) if IDENTIFIER.fullmatch(chr(byte))]] |= _IDENTIFIER
+    return kinds
+
+
+_ASCII, _UTF8 = _kinds(wide=False), _kinds(wide=True)
+
+
+def kinds_of(data: bytes) -> Bytes:
+    """Return what each byte may be part of; bytes outside ASCII only where all of the data is UTF-8.
+
+    A text between two quotes then is UTF-8 too, since quotes are ASCII.
+    """
+    if data.isascii():
+        return _ASCII
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return _ASCII
+    return _UTF8
+
+
+class Reader(NamedTuple):
+    """What is read, and what helps to read it; as the compiled reader takes it.
+
+    data; kinds: what each byte may be part of; pool, bounds: the names asked for, one after another; hashes: theirs;
+    strangers: room for the hashes of an event's other names.
+    """
+
+    data: Bytes
+    kinds: Bytes
+    pool: Bytes
+    bounds: Int64s
+    hashes: Any
+    strangers: Any
+
+
+class Columns(NamedTuple):
+    """The columns of an outline that are being filled; attributes: uint64[n], the sum of their digests."""
+
+    start: Int64s
+    stop: Int64s
+    hashes: Any
+    time_us: Int64s
+    units: Int64s
+    places: Any
+    attributes: Any
+
+
+@compiled
+def read_events(reader: Reader, columns: Columns, events: Int64s, digest: Any, read: Any) -> None:  # noqa: ANN401
+    """Read each event, `data[events[i]:events[i + 1]]`; what is not read to its end stays unread."""
+    hashes = columns.hashes
+    for row in range(len(events) - 1):
+        if events[row + 1] - events[row] <= EVENT_BYTES_MAX:
+            read[row] = _read_event(reader, columns, row, events[row], events[row + 1])
+        if read[row]:
+            quantity = np.uint64(columns.units[row]) * np.uint64(10 ** (PICO_PLACES - columns.places[row]))
+            texts = hashes[ID, row], hashes[ACCOUNT, row], hashes[PRODUCT, row], _USAGE_HASH, columns.attributes[row]
+            digest[row] = event_digest(texts, columns.time_us[row], quantity)
+
+
+@compiled
+def _read_event(reader: Reader, columns: Columns, row: int, at: int, end: int) -> bool:
+    """Read one event: an object with every field at most once, those that are needed, and nothing behind it."""
+    data = reader.data
+    seen = 0
+    at = _space(data, at, end)
+    if at >= end or data[at] != _OPEN:
+        return False
+    while True:
+        name = _space(data, at + 1, end)
+        name_stop = _text_end(data, reader.kinds, name, end, _TEXT)
+        value = _value(data, name_stop, end)
+        if value < 0:
+            return False
+        field = _field(data, name + 1, name_stop)
+        if field == _UNKNOWN or seen >> field & 1:
+            return False
+        seen |= 1 << field
+        if field == _ATTRIBUTES:
+            at = _read_attributes(reader, columns, row, value, end)
+        elif field == _QUANTITY and data[value] != _QUOTE:
+            at = _number_end(data, value, end)
+            columns.units[row], columns.places[row] = read_plain(data, value, at)
+        else:
+            at = _text_end(data, reader.kinds, value, end, _IDENTIFIER) + 1
+            if at and not _read_text(columns, field, row, data, value + 1, at - 1):
+                return False
+        if at <= 0 or columns.places[row] < 0:
+            return False
+        at = _space(data, at, end)
+        if at >= end or data[at] != _COMMA:
+            break
+    return bool(seen & _NEEDED == _NEEDED and _ends(data, at, end))
+
+
+@compiled
+def _ends(data: Bytes, at: int, end: int) -> bool:
+    """Tell whether an object closes at `at` and only white space follows."""
+    return bool(at < end and data[at] == _CLOSE and _space(data, at + 1, end) == end)
+
+
+@compiled
+def _read_text(columns: Columns, field: int, row: int, data: Bytes, start: int, stop: int) -> bool:
+    """Take a field's text into its column; tell whether it is what the field may be."""
+    if field <= PRODUCT:
+        columns.start[field, row], columns.stop[field, row] = start, stop
+        columns.hashes[field, row] = hash64(data, start, stop)
+        return 0 < stop - start <= IDENTIFIER_LENGTH_MAX
+    if field == _TIME:
+        columns.time_us[row] = read_moment(data, start, stop)
+        return bool(TIME_US_MIN <= columns.time_us[row] < TIME_US_MAX)
+    if field == _QUANTITY:
+        columns.units[row], columns.places[row] = read_plain(data, start, stop)
+        return True
+    return bool(hash64(data, start, stop) == _USAGE_HASH)
+
+
+@compiled
+def _read_attributes(  # noqa: C901, PLR0911, PLR0912 - as many as things can be wrong
+    reader: Reader, columns: Columns, row: int, at: int, end: int
+) -> int:
+    """Read an object of texts and numbers, each name once; returns where it ends, or -1."""
+    data = reader.data
+    if data[at] != _OPEN:
+        return -1
+    at = _space(data, at + 1, end)
+    if at < end and data[at] == _CLOSE:
+        return at + 1
+    strangers, expected = 0, 0
+    for _ in range(ATTRIBUTES_MAX):
+        name, name_stop = at + 1, _text_end(data, reader.kinds, at, end, _TEXT)
+        first = _value(data, name_stop, end)
+        if first < 0:
+            return -1
+        if data[first] == _QUOTE:
+            last = _text_end(data, reader.kinds, first, end, _TEXT)
+            at, first = last + 1, first + 1
+        else:
+            at = last = _number_end(data, first, end)
+        if not 0 < name_stop - name <= ATTRIBUTE_NAME_BYTES_MAX or last - first > ATTRIBUTE_VALUE_BYTES_MAX or last < 0:
+            return -1
+        value_hash = hash64(data, first, last)
+        position = _position(reader, name, name_stop, expected)
+        if position < 0:
+            name_hash = hash64(data, name, name_stop)
+            if _contains(reader.strangers, strangers, name_hash):
+                return -1
+            reader.strangers[strangers] = name_hash
+            strangers += 1
+        elif columns.start[FIELDS + position, row] >= 0:
+            return -1
+        else:
+            columns.start[FIELDS + position, row], columns.stop[FIELDS + position, row] = first, last
+            columns.hashes[FIELDS + position, row] = value_hash
+            name_hash = reader.hashes[position]
+            expected = position + 1
+        columns.attributes[row] += attribute_digest(name_hash, value_hash)
+        at = _space(data, at, end)
+        if at < end and data[at] == _CLOSE:
+            return at + 1
+        if at >= end or data[at] != _COMMA:
+            return -1
+        at = _space(data, at + 1, end)
+    return -1
+
+
+@compiled
+def _contains(hashes: Any, count: int, wanted: Any) -> bool:  # noqa: ANN401 - uint64
+    for place in range(count):  # noqa: SIM110 - compiled, which generators are not
+        if hashes[place] == wanted:
+            return True
+    return False
+
+
+@compiled
+def _space(data: Bytes, at: int, end: int) -> int:
+    """Return where the white space ends that begins at `at`, if any."""
+    while at < end and (data[at] == _BLANK or data[at] == _LINE or data[at] == _RETURN or data[at] == _TAB):
+        at += 1
+    return at
+
+
+@compiled
+def _text_end(data: Bytes, kinds: Bytes, quote: int, end: int, kind: int) -> int:
+    """Return where the quote stands that ends the text which a quote begins, all of bytes of one kind, or -1."""
+    if quote >= end or data[quote] != _QUOTE:
+        return -1
+    at = quote + 1
+    while at < end and kinds[data[at]] & kind:
+        at += 1
+    return at if at < end and data[at] == _QUOTE else -1
+
+
+@compiled
+def _value(data: Bytes, name_stop: int, end: int) -> int:
+    """Return where the value begins of the name that ends at `name_stop` (or nowhere: -1), or -1."""
+    if name_stop < 0:
+        return -1
+    at = _space(data, name_stop + 1, end)
+    if at >= end or data[at] != _COLON:
+        return -1
+    at = _space(data, at + 1, end)
+    return at if at < end else -1
+
+
+@compiled
+def _number_end(data: Bytes, at: int, end: int) -> int:
+    """Return where a number of JSON without an exponent ends, or -1."""
+    if at < end and data[at] == _MINUS:
+        at += 1
+    first = at
+    at = _digits_end(data, at, end)
+    if at == first or (data[first] == _ZERO and at - first > 1):
+        return -1
+    if at < end and data[at] == _POINT:
+        first = at + 1
+        at = _digits_end(data, first, end)
+        if at == first:
+            return -1
+    return at
+
+
+@compiled
+def _digits_end(data: Bytes, at: int, end: int) -> int:
+    while at < end and _ZERO <= data[at] <= _NINE:
+        at += 1
+    return at
+
+
+@compiled
+def _field(data: Bytes, start: int, stop: int) -> int:
+    """Return which field of an event a name stands for, or _UNKNOWN; names of up to 10 bytes as two integers."""
+    if stop - start > _NAME_LENGTH_MAX:
+        return _UNKNOWN
+    low, high = np.uint64(0), np.uint64(0)
+    for at in range(start, stop):
+        high = (high << np.uint64(8)) | (low >> np.uint64(56))
+        low = (low << np.uint64(8)) | np.uint64(data[at])
+    if high == _WORD_AT and low == _WORD_TRIBUTES:
+        return _ATTRIBUTES
+    for field in range(len(_WORDS)):
+        if high == 0 and low == _WORDS[field]:
+            return field
+    return _UNKNOWN
+
+
+@compiled
+def _position(reader: Reader, start: int, stop: int, expected: int) -> int:
+    """Return the place of a name among those asked for, or -1; the search begins where the next one mostly is."""
+    bounds, count = reader.bounds, len(reader.bounds) - 1
+    for step in range(count):
+        position = expected + step
+        if position >= count:
+            position -= count
+        at, length = bounds[position], bounds[position + 1] - bounds[position]
+        if length == stop - start and _are_same(reader.data, start, reader.pool, at, length):
+            return position
+    return -1
+
+
+@compiled
+def _are_same(left: Bytes, start: int, right: Bytes, begin: int, length: int) -> bool:
+    for at in range(length):  # noqa: SIM110 - compiled, which generators are not
+        if left[start + at] != right[begin + at]:
+            return False
+    return True

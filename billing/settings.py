@@ -1,0 +1,181 @@
+"""Settings: what `billing.toml` and the environment say, checked as a whole before anything starts.
+
+Owns every key, its meaning and its default. Must not know who uses it; opens nothing but the settings' own files.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from billing import source_settings
+from billing.document import Document, TableSchema, read, read_secret
+from billing.errors import SettingsError
+from billing.limits import DEPENDENCIES, Limits
+from billing.sections import Given, Section
+from billing.source_settings import Source, read_source
+from billing.store_url import SqliteUrl, StoreUrl, StoreUrlError, parse
+from sharding import mapfile
+from sharding.shardmap import ShardMap, ShardMapError
+
+PORT_MAX: Final = 65_535
+
+
+@attrs.frozen
+class Shard:
+    """One cluster: the endpoint that writes, and those that reads may go to (the writer where none is named)."""
+
+    name: str
+    writer: StoreUrl
+    readers: tuple[StoreUrl, ...]
+
+
+@attrs.frozen
+class Rules:
+    """The rulebook's file."""
+
+    book: Path
+
+
+@attrs.frozen
+class Sharding:
+    """The shard map's file; None divides the slots evenly over the shards, in their order."""
+
+    map: Path | None = None
+
+
+@attrs.frozen
+class Metrics:
+    """The loopback port of the Prometheus endpoint; 0 has none."""
+
+    port: int = 0
+
+
+@attrs.frozen
+class Settings:
+    """Everything that `billing.toml` says."""
+
+    source: Source
+    shards: tuple[Shard, ...]
+    rules: Rules
+    sharding: Sharding
+    limits: Limits
+    metrics: Metrics
+
+
+SCHEMA: Final = {
+    "source": source_settings.SCHEMA,
+    "shards": TableSchema(("name", "writer", "readers", "password_file"), repeated=True),
+    "rules": TableSchema(("book",)),
+    "sharding": TableSchema(("map",)),
+    "limits": TableSchema(tuple(field.name for field in attrs.fields(Limits))),
+    "metrics": TableSchema(("port",)),
+}
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Settings:
+    """Read settings from a TOML file and the variables that override its keys.
+
+    environ: all variables; those that begin with BILLING_ and a section's name are settings, and unknown ones are
+    refused. Relative paths start at the file's folder.
+    Raises: SettingsError, one line: file and line (or the variable), key, what is wrong and what to write instead.
+    """
+    document = read(path, environ, SCHEMA)
+    folder = path.parent
+    return Settings(
+        read_source(document.one("source"), folder),
+        _shards(document, path),
+        Rules(document.one("rules").need("book", "the path of a rulebook").path(folder)),
+        Sharding(*(given.path(folder) for given in document.one("sharding").keys.values())),
+        _limits(document.one("limits")),
+        Metrics(*(given.integer(0, PORT_MAX) for given in document.one("metrics").keys.values())),
+    )
+
+
+def shard_map(settings: Settings) -> ShardMap:
+    """Return the map that the settings name, or the even one; its shards are the settings' shards, in any order.
+
+    Raises: SettingsError when the file is wrong or names other shards.
+    """
+    names = [shard.name for shard in settings.shards]
+    if settings.sharding.map is None:
+        return ShardMap.even(names)
+    try:
+        shardmap = mapfile.load(settings.sharding.map)
+    except ShardMapError as error:
+        raise SettingsError(str(error)) from error
+    for name in sorted({*names} ^ {*shardmap.shards}):
+        lacking, remedy = (
+            ("[[shards]]", "add its writer there") if name not in names else ("the map", "add it to shards")
+        )
+        raise SettingsError(f'{settings.sharding.map}: shards: "{name}" is missing in {lacking}; {remedy}')
+    return shardmap
+
+
+def _shards(document: Document, path: Path) -> tuple[Shard, ...]:
+    sections = document.all("shards")
+    if not sections:
+        raise SettingsError(f"{path}: shards: is missing; write [[shards]] with name and writer")
+    shards: dict[str, Shard] = {}
+    places: dict[tuple[str, ...], str] = {}
+    for section in sections:
+        shard = _shard(section, path.parent)
+        if shard.name in shards:
+            raise section.keys["name"].error(f'"{shard.name}" is another shard\'s name too; give each its own')
+        if shard.writer.place() in places:
+            other = places[shard.writer.place()]
+            raise section.keys["writer"].error(f"is the store of {other} too; give each shard its own database")
+        shards[shard.name] = shard
+        places[shard.writer.place()] = shard.name
+    return tuple(shards.values())
+
+
+def _shard(section: Section, folder: Path) -> Shard:
+    pattern = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+    name = section.need("name", "a name").matching(
+        pattern, "a name: 1 to 64 of A-Z a-z 0-9 . _ -, a letter or digit first"
+    )
+    password = section.keys.get("password_file")
+    secret = None if password is None else read_secret(password, folder)
+    writer = _url(section.need("writer", "mysql://user@host:port/database or sqlite:///path"), folder, secret)
+    given = section.keys["readers"].items("URL") if "readers" in section.keys else []
+    readers = [_url(each, folder, secret) for each in given]
+    for each, reader in zip(given, readers, strict=True):
+        if type(reader) is not type(writer):
+            raise each.error("is another kind of store than the writer; name a reader of the same cluster")
+    return Shard(name, writer, tuple(readers) or (writer,))
+
+
+def _url(given: Given, folder: Path, password: str | None) -> StoreUrl:
+    try:
+        url = parse(given.text("mysql://user@host:port/database or sqlite:///path"), folder)
+    except StoreUrlError as error:
+        raise given.error(str(error)) from error
+    if password is None:
+        return url
+    if isinstance(url, SqliteUrl):
+        raise given.error("is a file, which has no password; remove password_file")
+    if url.password:
+        raise given.error("has a password, and password_file has one too; keep one of them")
+    return attrs.evolve(url, password=password)
+
+
+def _limits(section: Section) -> Limits:
+    bounds = {field.name: field.metadata for field in attrs.fields(Limits)}
+    given = {key: value.integer(bounds[key]["minimum"], bounds[key]["maximum"]) for key, value in section.keys.items()}
+    limits = Limits(**given)
+    for rule in DEPENDENCIES:
+        smaller, larger = getattr(limits, rule.smaller), getattr(limits, rule.larger)
+        if smaller * rule.factor <= larger:
+            continue
+        if rule.larger in section.keys:
+            least = smaller * rule.factor
+            raise section.keys[rule.larger].error(
+                f"{larger} is too small for limits.{rule.smaller} = {smaller}: {rule.reason}; write at least {least}"
+            )
+        most = larger // rule.factor
+        raise section.keys[rule.smaller].error(
+            f"{smaller} is too large for limits.{rule.larger} = {larger}: {rule.reason}; write at most {most}"
+        )
+    return limits

@@ -1,0 +1,302 @@
+"""Upserts: a transaction as the text of one multi-statement packet, for MySQL or MariaDB.
+
+Owns every statement of the write path. Must not know connections. Values enter the text only through `billing.literal`.
+"""
+
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from typing import Final
+
+import attrs
+import numpy as np
+import pyarrow as pa
+
+from billing.cursor import Claim
+from billing.event import Rejected
+from billing.fold import PartKey, Transaction
+from billing.literal import Field, decimals, hexadecimal, integers, literal, literals, verbatim, written
+from billing.moment import day_text
+from billing.rows import BalanceColumns, RecordColumns, RollupColumns
+from billing.tail import Tail
+from billing.tiers import TierColumns, TierKeys
+
+_DETAIL_BYTES_MAX: Final = 512
+# A worker that is gone or stopped between two packets must not lock its accounts for the server's own eight hours;
+# settling takes milliseconds.
+IDLE_TRANSACTION_SECONDS: Final = 10
+IDLE_AGAIN: Final = "SET SESSION wait_timeout=DEFAULT"
+
+
+class Dialect(Enum):
+    """How a server names the row that an INSERT could not insert."""
+
+    MYSQL = "mysql"  # `AS new`; VALUES() is deprecated and costs a warning each
+    MARIADB = "mariadb"  # VALUES(); `AS new` is unknown
+
+    @classmethod
+    def of(cls, version: str) -> "Dialect":
+        """Decide by the text of `SELECT VERSION()`."""
+        return cls.MARIADB if "mariadb" in version.lower() else cls.MYSQL
+
+
+@attrs.frozen
+class Packet:
+    """One multi-statement text and the name of each statement in it, by position."""
+
+    text: bytes
+    statements: tuple[str, ...]
+
+
+def packet(transaction: Transaction, dialect: Dialect, payload_bytes_max: int) -> Packet:
+    """Plan a settled transaction: cursor first, hottest rows last, rows of each table sorted by primary key.
+
+    One that counts was begun by `counters_packet`. payload_bytes_max: how much of a payload quarantine keeps; what is
+    longer than an event may be can never be billed.
+    """
+    assert transaction.draft is None, "amounts are final"
+    begin = [] if len(transaction.tiers) else [("begin", b"BEGIN")]
+    named: list[tuple[str, bytes]] = [
+        *begin,
+        ("cursors", _cursors(transaction).encode()),
+        ("guard", _guard(len(transaction.moves)).encode()),
+    ]
+    if len(transaction.records):
+        named.append(("records", _records(transaction.records)))
+    if len(transaction.tiers):
+        named.append(("tiers", _tiers(transaction.tiers, dialect)))
+    if len(transaction.records):
+        if len(transaction.rollups):
+            named.append(("rollups", _rollups(transaction.rollups, dialect)))
+        named.append(("balances", _balances(transaction.balances, dialect)))
+    if transaction.quarantine:
+        quarantine = _quarantine(transaction.log, transaction.quarantine, payload_bytes_max)
+        named.append(("quarantine", quarantine.encode()))
+    named.append(("commit", b"COMMIT"))
+    if len(transaction.tiers):
+        named.append(("idle again", IDLE_AGAIN.encode()))
+    return Packet(b";".join(text for _, text in named), tuple(name for name, _ in named))
+
+
+def counters_packet(keys: TierKeys, dialect: Dialect) -> Packet:
+    """Begin a transaction that counts: lock each counter in primary-key order, then read them all.
+
+    A counter that is not there is made, so that there is something to lock: of two workers that use one for the first
+    time, the second waits. `ON DUPLICATE KEY UPDATE` takes the exclusive lock at once; `INSERT IGNORE` would take a
+    shared one, and two workers that hold it could never write. The last result has a row a counter: its place in
+    `keys`, quantity and amount as text, events. If the second packet does not come in time, the server ends the
+    session, and with it the transaction.
+    """
+    row = "ROW" if dialect is Dialect.MYSQL else ""
+    fields, zero = _tier_key(keys), integers(np.zeros(len(keys), dtype=np.int64))
+    insert = (
+        b"INSERT INTO tiers (slot,account,rule,period,quantity,events,amount) VALUES ",
+        written(*fields, zero, zero, zero),
+        b" ON DUPLICATE KEY UPDATE events=tiers.events",
+    )
+    select = (
+        b"WITH k(n,slot,account,rule,period) AS (VALUES ",
+        written(integers(np.arange(len(keys))), *fields, before=row),
+        (
+            b") SELECT k.n,CAST(t.quantity AS CHAR),t.events,CAST(t.amount AS CHAR) FROM k STRAIGHT_JOIN tiers t "
+            b"ON t.slot=k.slot AND t.account=k.account AND t.rule=k.rule AND t.period=k.period FOR UPDATE"
+        ),
+    )
+    idle = f"SET SESSION wait_timeout={IDLE_TRANSACTION_SECONDS:d}".encode()
+    texts = (idle, b"BEGIN", b"".join(insert), b"".join(select))
+    return Packet(b";".join(texts), ("idle briefly", "begin", "counters", "counters read"))
+
+
+def existing_query(keys: Sequence[PartKey], dialect: Dialect) -> bytes:
+    """Ask for the digests of parts, locking those that exist; STRAIGHT_JOIN keeps it to look-ups by key."""
+    return _look_up("r.digest", keys, " AND r.line=0", dialect)
+
+
+def lines_query(keys: Sequence[PartKey], dialect: Dialect) -> bytes:
+    """Ask for all lines of parts, as `existing_query` does."""
+    columns = (
+        "r.line,r.digest,r.product,r.rule,r.currency,r.book_version,CAST(r.quantity AS CHAR),CAST(r.amount AS CHAR)"
+    )
+    return _look_up(columns, keys, "", dialect)
+
+
+def _look_up(columns: str, keys: Sequence[PartKey], more: str, dialect: Dialect) -> bytes:
+    row = "ROW" if dialect is Dialect.MYSQL else ""
+    rows_text = written(
+        integers(np.array([key.slot for key in keys])),
+        literals(pa.array([key.account for key in keys], type=pa.string())),
+        literals(pa.array([day_text(key.day) for key in keys], type=pa.string())),
+        literals(pa.array([key.key for key in keys], type=pa.string())),
+        before=row,
+    )
+    return b"".join(
+        (
+            b"WITH k(slot,account,day,event) AS (VALUES ",
+            rows_text,
+            (
+                f") SELECT r.slot,r.account,CAST(r.day AS CHAR),r.event,{columns} FROM k STRAIGHT_JOIN records r "
+                f"ON r.slot=k.slot AND r.account=k.account AND r.day=k.day AND r.event=k.event{more} FOR UPDATE"
+            ).encode(),
+        )
+    )
+
+
+def claim_statements(claim: Claim) -> list[str]:
+    """Create missing cursors, lock and read them, then raise the versions of all cursors of the log that are lower.
+
+    Of all: a worker that has other partitions and an older book or map must be fenced too.
+    """
+    log = literal(claim.log)
+    versions = f"{claim.map_version:d},{claim.book_version:d}"
+    rows = ",".join(f"({log},{p:d},{start:d},{versions})" for p, start in sorted(claim.starts.items()))
+    here = f"log={log} AND `partition` IN ({','.join(f'{p:d}' for p in sorted(claim.starts))})"
+    older = f"(map_version<{claim.map_version:d} OR book_version<{claim.book_version:d})"
+    return [
+        "BEGIN",
+        f"INSERT IGNORE INTO cursors (log,`partition`,next_offset,map_version,book_version) VALUES {rows}",
+        f"SELECT `partition`,next_offset FROM cursors WHERE {here} FOR UPDATE",
+        f"SELECT MAX(map_version),MAX(book_version) FROM cursors WHERE log={log}",
+        (
+            f"UPDATE cursors SET map_version=GREATEST(map_version,{claim.map_version:d}),"
+            f"book_version=GREATEST(book_version,{claim.book_version:d}) WHERE log={log} AND {older}"
+        ),
+        "COMMIT",
+    ]
+
+
+def _cursors(transaction: Transaction) -> str:
+    moves = transaction.moves
+
+    def case(values: Iterable[tuple[int, int]]) -> str:
+        whens = " ".join(f"WHEN {partition:d} THEN {value:d}" for partition, value in values)
+        return f"CASE `partition` {whens} END"
+
+    def added(column: str) -> str:
+        if not any(getattr(move, column) for move in moves):
+            return ""
+        return f",{column}={column}+" + case((move.partition, getattr(move, column)) for move in moves)
+
+    timed = [move for move in moves if move.time_us_max is not None]
+    latest = case((move.partition, move.time_us_max or 0) for move in timed)
+    return (
+        "UPDATE cursors SET next_offset="
+        + case((move.partition, move.stop) for move in moves)
+        + added("accepted")
+        + added("duplicates")
+        + added("quarantined")
+        + (f",time_us_max=GREATEST(time_us_max,COALESCE({latest},0))" if timed else "")
+        + ",applied_at_us=CAST(UNIX_TIMESTAMP(NOW(6))*1000000 AS UNSIGNED)"
+        + f" WHERE log={literal(transaction.log)}"
+        + f" AND `partition` IN ({','.join(f'{move.partition:d}' for move in moves)})"
+        + " AND next_offset="
+        + case((move.partition, move.start) for move in moves)
+        + f" AND map_version={transaction.map_version:d} AND book_version={transaction.book_version:d}"
+    )
+
+
+def _guard(moves: int) -> str:
+    """Stop the packet with error 1242 (subquery returns more than one row) unless every cursor moved."""
+    return f"SET @g=IF(ROW_COUNT()={moves:d},1,(SELECT 1 UNION SELECT 2))"
+
+
+def _records(rows: RecordColumns) -> bytes:
+    rows_text = written(
+        integers(rows.slot),
+        literals(rows.account),
+        literals(rows.day),
+        literals(rows.event),
+        integers(rows.line),
+        integers(rows.time_us),
+        integers(rows.digest),
+        verbatim(rows.tails.derived(_tail_texts), rows.tail),
+        decimals(rows.quantity),
+        decimals(rows.amount),
+        literals(rows.kept),
+    )
+    columns = "slot,account,day,event,line,time_us,digest,product,rule,currency,book_version,quantity,amount,kept"
+    return f"INSERT INTO records ({columns}) VALUES ".encode() + rows_text
+
+
+def _tail_texts(tails: Sequence[Tail]) -> pa.StringArray:
+    return pa.array(
+        [
+            f"{literal(tail.product)},{literal(tail.rule)},{literal(tail.currency)},{tail.book_version:d}"
+            for tail in tails
+        ],
+        type=pa.string(),
+    )
+
+
+def _tier_key(keys: TierKeys) -> tuple[Field, ...]:
+    return integers(keys.slot), literals(keys.account), literals(keys.rule), integers(keys.period)
+
+
+def _tiers(rows: TierColumns, dialect: Dialect) -> bytes:
+    """Write the counters as they stand now: their rows are locked, so nothing is added that this batch has not read."""
+    used = rows.used
+    rows_text = written(*_tier_key(rows.keys), decimals(used.quantity), integers(used.events), decimals(used.amount))
+    columns = ("quantity", "events", "amount")
+    alias, new = (" AS new", "new.{}") if dialect is Dialect.MYSQL else ("", "VALUES({})")
+    sets = ",".join(f"{column}={new.format(column)}" for column in columns)
+    head = b"INSERT INTO tiers (slot,account,rule,period,quantity,events,amount) VALUES "
+    return head + rows_text + f"{alias} ON DUPLICATE KEY UPDATE {sets}".encode()
+
+
+def _rollups(rows: RollupColumns, dialect: Dialect) -> bytes:
+    rows_text = written(
+        integers(rows.slot),
+        literals(rows.account),
+        literals(rows.rollup),
+        integers(rows.bucket),
+        literals(rows.dims),
+        integers(rows.events),
+        decimals(rows.quantity),
+        decimals(rows.amount),
+        integers(rows.checksum),
+    )
+    columns = "slot,account,rollup,bucket,dims,events,quantity,amount,checksum"
+    add = _add("rollups", ("events", "quantity", "amount"), dialect)
+    return f"INSERT INTO rollups ({columns}) VALUES ".encode() + rows_text + add.encode()
+
+
+def _balances(rows: BalanceColumns, dialect: Dialect) -> bytes:
+    rows_text = written(
+        integers(rows.slot),
+        literals(rows.account),
+        literals(rows.currency),
+        integers(rows.events),
+        decimals(rows.amount),
+        integers(rows.checksum),
+    )
+    add = _add("balances", ("events", "amount"), dialect)
+    return b"INSERT INTO balances (slot,account,currency,events,amount,checksum) VALUES " + rows_text + add.encode()
+
+
+def _add(table: str, columns: Sequence[str], dialect: Dialect) -> str:
+    """Add the new row to the old one; checksums mod 2^64 without error 1690 (`~x` is 2^64 - 1 - x)."""
+
+    def new(column: str) -> str:
+        return f"new.{column}" if dialect is Dialect.MYSQL else f"VALUES({column})"
+
+    sums = [f"{column}={table}.{column}+{new(column)}" for column in columns]
+    old, room = f"{table}.checksum", f"~{new('checksum')}"
+    sums.append(f"checksum=IF({old}>{room},{old}-{room}-1,{old}+{new('checksum')})")
+    alias = " AS new" if dialect is Dialect.MYSQL else ""
+    return f"{alias} ON DUPLICATE KEY UPDATE {','.join(sums)}"
+
+
+def _quarantine(log: str, rejects: Sequence[Rejected], payload_bytes_max: int) -> str:
+    values = ",".join(
+        f"({literal(log)},{one.partition:d},{one.offset:d},{literal(one.account or '')},{literal(one.reason)},"
+        f"{literal(_cut(one.detail))},{len(one.payload):d},"
+        f"{hexadecimal(one.payload[:payload_bytes_max])})"
+        for one in rejects
+    )
+    return (
+        "INSERT INTO quarantine (log,`partition`,`offset`,account,reason,detail,payload_bytes,payload) "
+        f"VALUES {values} ON DUPLICATE KEY UPDATE retried=quarantine.retried"  # same offset, same bytes
+    )
+
+
+def _cut(detail: str) -> str:
+    """Cut a detail to the width of its column, never inside a character."""
+    return detail.encode()[:_DETAIL_BYTES_MAX].decode(errors="ignore")

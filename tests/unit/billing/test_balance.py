@@ -1,0 +1,40 @@
+"""Balances of accounts that are on several shards."""
+
+from decimal import Decimal
+
+import attrs
+
+from billing.balance import Balance, UsageRow, as_of, gather, gather_usage, zero
+from billing.cursor import CursorRow
+
+
+def test_pieces_add_up_exactly():
+    """A big account on several shards would lose its last places."""
+    pieces = [
+        Balance("a", "USD", Decimal("99999999999999999999999998.999999999999"), 3, 2**64 - 1),
+        Balance("a", "EUR", Decimal(1), 1, 5),
+        Balance("a", "USD", Decimal("0.000000000001"), 4, 2),
+    ]
+    assert gather(pieces) == {
+        ("a", "USD"): Balance("a", "USD", Decimal("99999999999999999999999999.000000000000"), 7, 1),
+        ("a", "EUR"): pieces[1],
+    }
+    assert zero("a", "USD") == Balance("a", "USD", Decimal("0.000000000000"), 0, 0)
+
+
+def test_usage_adds_up_by_bucket_and_dimensions():
+    """Usage of an account on several shards would be shown in pieces, or mixed up."""
+    row = UsageRow(0, "[]", 1, Decimal("0.5"), Decimal("0.000000000001"))
+    other = attrs.evolve(row, bucket=3600)
+    total = UsageRow(0, "[]", 2, Decimal("1.0"), Decimal("0.000000000002"))
+    assert gather_usage([other, row, row]) == [total, other]
+
+
+def test_as_of_is_the_slowest_shard():
+    """A balance would claim to include events that one of its shards has not seen."""
+
+    def cursor(log, partition, offset):
+        return CursorRow(log, partition, offset, 1, 1, 0, 0, 0, offset, offset)
+
+    found = as_of({"s1": [cursor("l", 0, 5), cursor("l", 1, 9)], "s2": [cursor("l", 0, 7), cursor("l", 1, 2)]})
+    assert [(one["log"], one["partition"], one["position"]) for one in found] == [("l", 0, 5), ("l", 1, 2)]
