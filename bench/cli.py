@@ -1,0 +1,211 @@
+"""The command line: `billing-bench`.
+
+Owns the options and their defaults. Must not know how anything is measured.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.validators import Number
+from rich.console import Console
+from rich.progress import Progress
+
+from bench import measure
+from bench.kernel import EVENTS as KERNEL_EVENTS
+from bench.report import as_json, kernels_text, run_text, scale_text
+from bench.scale import PREFIXES_MAX, PREFIXES_MIN, RULES_MAX, RULES_MIN
+from bench.scenario import Database, Scenario
+from bench.system import machine
+from billing.cli.setup import deployment
+from billing.cli.work import init
+from billing.errors import BillingError
+from generators.population import Model, model_named
+from generators.producer import DeliveryError
+from ops.local import stack
+from ops.local.config import CONFIG_NAME
+from ops.local.errors import LocalServerError, StackMissingError, StackSettingError
+from rules.load import BookError
+from sharding.shardmap import ShardMapError
+
+DEFAULT_FOLDER: Final = Path(".cache/bench")
+BUFFER_POOL_MIB: Final = 1024  # a shard: minutes of new rows stay in memory, as they would on a real cluster
+WORKERS_MAX: Final = 16
+SHARDS_MAX: Final = 16
+SECONDS_MAX: Final = 86_400
+_err: Final = Console(stderr=True)
+
+app = App(name="billing-bench", help="How fast the billing engine is, on this machine.")
+
+
+@app.command
+def run(
+    *,
+    model: Literal["uniform", "skewed", "hot-shard"] = "skewed",
+    shards: Annotated[int, Parameter(validator=Number(gte=1, lte=SHARDS_MAX))] = 4,
+    workers: Annotated[int, Parameter(validator=Number(gte=1, lte=WORKERS_MAX))] = 2,
+    database: Database = "mariadb",
+    seconds: Annotated[int, Parameter(validator=Number(gte=1, lte=SECONDS_MAX))] = 180,
+    rate: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    events: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    seed: int = 1,
+    book: Path | None = None,
+    folder: Annotated[Path, Parameter(name="--dir")] = DEFAULT_FOLDER,
+    config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
+    json: Path | None = None,
+) -> int:
+    """Bill generated events through real Kafka into real databases, and print what that took; exit code 1: bad audit.
+
+    Parameters
+    ----------
+    model
+        How events spread over accounts.
+    shards
+        How many databases to start.
+    workers
+        How many worker processes bill.
+    database
+        Which server to start.
+    seconds
+        How long to measure, from the first event on.
+    rate
+        Events a second to send while measuring, and measure latency; without it the log is filled before and the
+        workers go as fast as they can.
+    events
+        How many events to fill the log with; the default lasts.
+    seed
+        Of the generated events.
+    book
+        The rulebook to price by; the telecom book without it. bench/books has one with linear prices only and one that
+        counts every event, alike in everything else.
+    folder
+        Where to start the servers; they and their data are removed at the end, the logs of the workers stay.
+    config
+        Use the servers of this settings file instead; what is in them stays. shards, database, book then say nothing.
+    json
+        A file for every figure, unrounded.
+    """
+    if config is not None:
+        shards = len(deployment(config).settings.shards)
+    scenario = Scenario(model_named(model), shards, workers, database, seconds, rate, events, seed, book)
+    if config is not None:
+        return _measure(scenario, config, json)
+    _remove(folder)
+    try:
+        stack.up(
+            folder,
+            shards=shards,
+            database=database,
+            partitions=scenario.partitions,
+            book=book,
+            buffer_pool_mib=BUFFER_POOL_MIB,
+            say=_say,
+        )
+        return _measure(scenario, folder / CONFIG_NAME, json)
+    finally:
+        _remove(folder)
+
+
+@app.command
+def kernels(
+    *,
+    events: Annotated[int, Parameter(validator=Number(gte=1_000, lte=1_000_000))] = KERNEL_EVENTS,
+    repeats: Annotated[int, Parameter(validator=Number(gte=1, lte=100))] = 7,
+    book: Path | None = None,
+    rules: Annotated[int | None, Parameter(validator=Number(gte=RULES_MIN, lte=RULES_MAX))] = None,
+    prefixes: Annotated[int, Parameter(validator=Number(gte=PREFIXES_MIN, lte=PREFIXES_MAX))] = 100_000,
+    json: Path | None = None,
+) -> None:
+    """Time the pure path without servers, one process on one core: nanoseconds an event by stage, and events a second.
+
+    With --rules: what a book of so many rules costs beside one of ten.
+
+    Parameters
+    ----------
+    events
+        How many events a repeat has.
+    repeats
+        How often each stage runs; the best and the median are shown.
+    book
+        The rulebook to price by; the telecom book without it.
+    rules
+        Compare a book of so many rules with one of ten, for the same events.
+    prefixes
+        How many prefixes the deck of that book has.
+    json
+        A file for every figure, unrounded.
+    """
+    if rules is not None:
+        _compare_books(events, repeats, rules, prefixes, json)
+        return
+    with Progress(console=_err, disable=not _err.is_terminal, transient=True) as progress:
+        models = progress.track(list(Model), description="kernels")
+        times = [measure.kernel_times(model, events, repeats, book) for model in models]
+    command = f"billing-bench kernels --events {events} --repeats {repeats}" + (f" --book {book}" if book else "")
+    sys.stdout.write(kernels_text(times, machine(), command) + "\n")
+    if json is not None:
+        json.write_bytes(as_json("kernels", command, {"machine": machine(), "times": times}))
+
+
+def _compare_books(events: int, repeats: int, rules: int, prefixes: int, json: Path | None) -> None:
+    with Progress(console=_err, disable=not _err.is_terminal, transient=True) as progress:
+        models = progress.track(list(Model), description="books")
+        times = [measure.scale_times(model, events, repeats, rules, prefixes) for model in models]
+    command = f"billing-bench kernels --events {events} --repeats {repeats} --rules {rules} --prefixes {prefixes}"
+    sys.stdout.write(scale_text(times, machine(), command) + "\n")
+    if json is not None:
+        json.write_bytes(as_json("books", command, {"machine": machine(), "times": times}))
+
+
+def main() -> None:
+    """Run one command; exit with 0 (done), 1 (a check failed) or 2 (wrong usage or configuration)."""
+    try:
+        result = app(sys.argv[1:], exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        _fail(str(error).strip().splitlines()[0], 2)
+    except BillingError as error:
+        _fail(str(error), error.exit_code)
+    except (BookError, ShardMapError, StackSettingError) as error:
+        _fail(str(error), 2)
+    except (LocalServerError, DeliveryError) as error:
+        _fail(str(error), 1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(result if isinstance(result, int) else 0)
+
+
+def _measure(scenario: Scenario, config: Path, json: Path | None) -> int:
+    init(config)
+    with Progress(console=_err, disable=not _err.is_terminal, transient=True) as progress:
+        bars = {}
+
+        def tell(what: str, done: int, total: int) -> None:
+            if what not in bars:
+                bars[what] = progress.add_task(what)
+                if not _err.is_terminal:
+                    _say(what)
+            progress.update(bars[what], completed=done, total=total)
+
+        result = measure.run(scenario, config, tell)
+    sys.stdout.write(run_text(result) + "\n")
+    if json is not None:
+        json.write_bytes(as_json("run", scenario.command(), result))
+    return 1 if result.audit_differences else 0
+
+
+def _remove(folder: Path) -> None:
+    """Remove the stack that an earlier run left in the folder, if any."""
+    try:
+        stack.down(folder, purge=True)
+    except StackMissingError:
+        return
+
+
+def _say(line: str) -> None:
+    _err.print(line, highlight=False, markup=False)
+
+
+def _fail(sentence: str, code: int) -> None:
+    sys.stderr.write(f"billing-bench: {sentence}\n")
+    sys.exit(code)

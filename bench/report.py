@@ -1,0 +1,154 @@
+"""Reports: figures as text for people and as JSON for machines, always with the machine beside them.
+
+Owns words, units and rounding. Must not know how figures come about.
+"""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any, Final
+
+import attrs
+import msgspec
+
+from bench.figures import Throughput, percentile
+from bench.kernel import KernelTimes, ScaleTimes
+from bench.scenario import Scenario
+
+NANOSECONDS: Final = 1e9
+MIB: Final = 2**20
+
+
+@attrs.frozen
+class Machine:
+    """Where figures were taken; servers: name and version of each kind."""
+
+    cpu: str
+    cores: int
+    memory_mib: int
+    kernel: str
+    python: str
+    servers: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class RunResult:
+    """What a run measured.
+
+    seconds: that work was going on for; prefill: (events, seconds) put into the log ahead, None for open loop;
+    cores_used: by group; per_second: growth of counters by name; latency_ms: of every probe,
+    append to visible; disk_bytes_event: database files, their growth by event; ran_dry: the log ended before the time;
+    audit_differences: 0 is a clean audit.
+    """
+
+    scenario: Scenario
+    machine: Machine
+    seconds: float
+    events: int
+    prefill: tuple[int, float] | None
+    throughput: Throughput
+    cores_used: Mapping[str, float]
+    worker_rss_bytes_max: int
+    per_second: Mapping[str, float]
+    deadlocks: int
+    lock_waits: int
+    latency_ms: tuple[float, ...]
+    disk_bytes_event: float | None
+    ran_dry: bool
+    audit_differences: int
+
+
+def run_text(result: RunResult) -> str:
+    """Return a run as lines of text."""
+    scenario, speed = result.scenario, result.throughput
+    load = "saturated" if scenario.rate_per_second is None else f"{scenario.rate_per_second:,.0f} events/s offered"
+    rows = [
+        ("events", f"{result.events:,} in {result.seconds:.1f} s"),
+        ("events/s", f"{speed.mean:,.0f} (10-second windows: {speed.window_min:,.0f} to {speed.window_max:,.0f})"),
+        ("transactions/s", f"{result.per_second.get('transactions', 0):,.1f}"),
+        *(
+            (f"{table} rows/s", f"{result.per_second.get(table, 0):,.0f}")
+            for table in ("records", "tiers", "rollups", "balances")
+            if table != "tiers" or result.per_second.get(table)
+        ),
+        *(
+            (f"CPU, {group}", f"{used:.2f} of {result.machine.cores} cores ({used / result.machine.cores:.0%})")
+            for group, used in result.cores_used.items()
+        ),
+        ("worker memory, largest", f"{result.worker_rss_bytes_max / MIB:,.0f} MiB"),
+    ]
+    if result.disk_bytes_event is not None:
+        rows.append(("database files, bytes/event", f"{result.disk_bytes_event:,.0f}"))
+    rows.append(("deadlocks, lock waits", f"{result.deadlocks:,}, {result.lock_waits:,}"))
+    if result.latency_ms:
+        p50, p99 = (percentile(result.latency_ms, share) for share in (0.5, 0.99))
+        words = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, max {max(result.latency_ms):.1f} ms"
+        rows.append(("append to visible", f"{words} ({len(result.latency_ms):,} probes)"))
+    rows.append(("audit", "clean" if not result.audit_differences else f"{result.audit_differences:,} DIFFERENCES"))
+    heading = f"{scenario.model}, {scenario.shards} shards, {scenario.workers} workers, {load}"
+    notes = (
+        [f"the log held {result.prefill[0]:,} events ahead, sent in {result.prefill[1]:.0f} s"]
+        if result.prefill
+        else []
+    )
+    if result.ran_dry:
+        notes.append("THE LOG RAN DRY: figures are of the time until then; send more ahead with --events")
+    return "\n".join([heading, *_aligned(rows), *notes, machine_text(result.machine), _again(scenario.command())])
+
+
+def kernels_text(times: Sequence[KernelTimes], machine: Machine, command: str) -> str:
+    """Return the kernels as a table: best (and median) of all repeats, CPU time of one process."""
+    rows = [("", *(one.model for one in times))]
+    for stage in times[0].stages:
+        cells = (_best_and_median([seconds / one.events for seconds in one.stages[stage]]) for one in times)
+        rows.append((f"{stage}, ns/event", *cells))
+    rows.append(("all, events/s", *(f"{best:,.0f} ({middle:,.0f})" for best, middle in map(_speed, times))))
+    heading = f"the pure path, payloads to packet text, one core: best (median) of {len(times[0].whole)} repeats"
+    return "\n".join([heading, *_aligned(rows), machine_text(machine), _again(command)])
+
+
+def scale_text(times: Sequence[ScaleTimes], machine: Machine, command: str) -> str:
+    """Return what a big book costs as a table: events a second by each book, and the ratio of their times."""
+    first = times[0]
+    rows = [
+        ("", *(one.model for one in times)),
+        ("10 rules, events/s", *(f"{one.events / min(small for small, _ in one.pairs):,.0f}" for one in times)),
+        (
+            f"{first.rules:,} rules, {first.prefixes:,} prefixes, events/s",
+            *(f"{one.events / min(big for _, big in one.pairs):,.0f}" for one in times),
+        ),
+        ("time, big by small", *(f"{median(big / small for small, big in one.pairs):.2f}" for one in times)),
+        ("read the big book, s", *(f"{one.load_seconds:.2f}" for one in times)),
+    ]
+    heading = f"the pure path by a small and a big book in turn, one core: best, median ratio, of {len(first.pairs)}"
+    return "\n".join([heading, *_aligned(rows), machine_text(machine), _again(command)])
+
+
+def machine_text(machine: Machine) -> str:
+    """Return the machine in one line."""
+    words = f"{machine.cpu}, {machine.cores} cores, {machine.memory_mib / 1024:.1f} GiB, Linux {machine.kernel}"
+    return ", ".join([f"machine: {words}, Python {machine.python}", *machine.servers])
+
+
+def as_json(kind: str, command: str, value: object) -> bytes:
+    """Return a document for machines: what it is, how to make it again, and every figure unrounded."""
+    document: dict[str, Any] = {"kind": kind, "command": command, "result": value}
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+def _again(command: str) -> str:
+    return f"again: {command}"
+
+
+def _best_and_median(seconds: Sequence[float]) -> str:
+    return f"{min(seconds) * NANOSECONDS:,.0f} ({median(seconds) * NANOSECONDS:,.0f})"
+
+
+def _speed(times: KernelTimes) -> tuple[float, float]:
+    return times.events / min(times.whole), times.events / median(times.whole)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]

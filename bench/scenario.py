@@ -1,0 +1,66 @@
+"""Scenarios: what a run of the benchmark does to the system, as values.
+
+Owns the defaults of a run. Must not know how it is measured.
+"""
+
+from pathlib import Path
+from typing import Final, Literal
+
+import attrs
+
+from generators.population import Model
+from generators.workload import Workload
+
+Database = Literal["mariadb", "mysql"]
+
+PARTITIONS_EACH_WORKER: Final = 4  # shares stay even when a worker more or less takes part
+# What is put into the log ahead for each second of a saturated run: more than the system does today, so that it never
+# waits; the report says so when that was too little.
+PREFILL_PER_SECOND: Final = {Model.SKEWED: 110_000, Model.UNIFORM: 45_000, Model.HOT_SHARD: 140_000}
+
+
+@attrs.frozen
+class Scenario:
+    """One run: traffic, size of the system, and how long.
+
+    rate_per_second: the open-loop load, None for saturation (as fast as the workers can, from a log that was filled
+    before); events: how many to put into the log ahead of a saturated run, None for a number that lasts; book: what
+    they are priced by, None for the telecom book.
+    """
+
+    model: Model
+    shards: int
+    workers: int
+    database: Database
+    seconds: int
+    rate_per_second: float | None = None
+    events: int | None = None
+    seed: int = 1
+    book: Path | None = None
+
+    @property
+    def workload(self) -> Workload:
+        """The traffic, without faults: the figures are those of sound events."""
+        return Workload(model=self.model, seed=self.seed)
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the topic has."""
+        return PARTITIONS_EACH_WORKER * max(self.workers, 2)
+
+    @property
+    def events_in_log(self) -> int:
+        """How many events the run puts into the log, before or while it measures."""
+        if self.rate_per_second is not None:
+            return round(self.rate_per_second * self.seconds)
+        return self.events if self.events is not None else PREFILL_PER_SECOND[self.model] * self.seconds
+
+    def command(self) -> str:
+        """Return the command that runs this again."""
+        load = f" --rate {self.rate_per_second:g}" if self.rate_per_second is not None else ""
+        ahead = f" --events {self.events}" if self.events is not None else ""
+        book = f" --book {self.book}" if self.book is not None else ""
+        return (
+            f"billing-bench run --model {self.model} --shards {self.shards} --workers {self.workers} "
+            f"--database {self.database} --seconds {self.seconds}{load}{ahead} --seed {self.seed}{book}"
+        )
