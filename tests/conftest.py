@@ -1,0 +1,60 @@
+"""Fixtures that tests of every kind share: real servers, started lazily and stopped at the end of the run."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from ops.local.kafka import KafkaServer
+from ops.local.mysql import MysqlServer
+from tests.servers import ServerPool
+
+_POOL = pytest.StashKey[ServerPool]()
+_FINDINGS = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep installed servers in the project's .cache, whatever folder the run was started from."""
+    os.environ.setdefault("BILLING_CACHE", str(config.rootpath / ".cache" / "servers"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say which servers the run really used, and what its campaigns counted."""
+    pool = config.stash.get(_POOL, None)
+    used = pool.used() if pool is not None else []
+    terminalreporter.write_line(f"servers used: {', '.join(used) or 'none'}")
+    for finding in config.stash.get(_FINDINGS, []):
+        terminalreporter.write_line(finding)
+
+
+@pytest.fixture
+def publish(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Return a function that adds a line to the summary at the end of the run."""
+    return request.config.stash.setdefault(_FINDINGS, []).append
+
+
+@pytest.fixture(scope="session")
+def server_pool(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPool]:
+    """Keep the run's servers; a server that cannot be had fails the tests that ask for it."""
+    pool = ServerPool(tmp_path_factory.mktemp("servers"))
+    request.config.stash[_POOL] = pool
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(scope="session")
+def mariadb_servers(server_pool: ServerPool) -> Callable[[int], list[MysqlServer]]:
+    """Return a function that gives n MariaDB servers, the same ones each time; one that is down is started again."""
+    return lambda count: server_pool.databases("mariadb", count)
+
+
+@pytest.fixture(scope="session")
+def mysql_server(server_pool: ServerPool) -> MysqlServer:
+    """Give one MySQL server; a test that stops it must start it again."""
+    return server_pool.databases("mysql", 1)[0]
+
+
+@pytest.fixture(scope="session")
+def kafka_server(server_pool: ServerPool) -> KafkaServer:
+    """Give one Kafka broker; tests use topics of their own names, and one that stops it must start it again."""
+    return server_pool.kafka()

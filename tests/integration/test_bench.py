@@ -1,0 +1,55 @@
+"""The benchmark on real servers, short: that it measures at all, not what."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.fleet import ROOT
+
+
+def bench(folder, *options):
+    """Run it on servers of its own and return (text, document)."""
+    figures = folder / "figures.json"
+    command = [sys.executable, "-c", "from bench.cli import main; main()", "run", "--dir", str(folder / "stack")]
+    done = subprocess.run(
+        [*command, "--json", str(figures), *options], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    left = [path.suffix for path in (folder / "stack").iterdir()]
+    assert set(left) == {".log"}  # else every run would leave gigabytes behind
+    return done.stdout, json.loads(figures.read_text())
+
+
+def test_a_saturated_run_is_measured_and_audited(tmp_path):
+    """Else the figures in the README could not be repeated."""
+    text, document = bench(tmp_path, "--shards", "2", "--workers", "2", "--seconds", "5", "--events", "30000")
+    result = document["result"]
+    assert result["audit_differences"] == 0
+    assert 0 < result["events"] <= 30_000
+    assert result["prefill"][0] == 30_000
+    assert {*result["cores_used"]} == {"workers", "database", "broker", "whole machine"}
+    assert all(result["per_second"][name] > 0 for name in ("transactions", "records", "rollups", "balances"))
+    assert result["worker_rss_bytes_max"] > 0
+    assert result["throughput"]["window_min"] <= result["throughput"]["mean"] or result["seconds"] < 10
+    assert [server.split()[0] for server in result["machine"]["servers"]] == ["MariaDB", "Kafka"]
+    assert document["command"] in text
+
+
+def test_an_open_loop_run_measures_latency(tmp_path):
+    """Else the freshness that is promised would be a guess."""
+    _, document = bench(tmp_path, "--shards", "2", "--workers", "1", "--seconds", "3", "--rate", "500")
+    result = document["result"]
+    assert result["audit_differences"] == 0
+    assert len(result["latency_ms"]) > 10
+    assert min(result["latency_ms"]) > 0
+    assert result["prefill"] is None
+
+
+@pytest.mark.parametrize("options", [["--workers", "0"], ["--model", "other"], ["-c", "no-such.toml"]])
+def test_wrong_options_are_one_line_and_exit_code_2(options):
+    """Else a person would have to read a traceback to find a typing error."""
+    command = [sys.executable, "-c", "from bench.cli import main; main()", "run", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr

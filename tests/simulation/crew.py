@@ -1,0 +1,173 @@
+"""A simulated worker: executes the engine's effects as `billing.worker` does, with calls and reads that take time.
+
+Owns one process's view: its engine, its readers, its sessions. Must not know what goes wrong: `world` decides that.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Protocol
+
+import attrs
+
+from billing.engine import (
+    MAIN,
+    Apply,
+    ClaimCursors,
+    CloseReader,
+    Effect,
+    Engine,
+    Halt,
+    Look,
+    Seek,
+    Settled,
+    Troubled,
+)
+from billing.ports import Records, Refused
+from tests.simulation.check import SimulationError
+from tests.simulation.clock import Clock
+from tests.simulation.plan import LOG_NAME, Plan, pricer
+from tests.simulation.shards import Answer, Session
+
+Call = ClaimCursors | Look | Apply
+
+_PARTS_MAX: Final = 2  # an event of either book charges its account and perhaps a reseller
+
+
+class Surroundings(Protocol):
+    """What a worker needs of its world."""
+
+    clock: Clock
+
+    def call(self, worker: "Worker", call: Call) -> None:
+        """Send a call to its shard; the answer comes to `Worker.answer` later."""
+        ...
+
+    def start_reading(self, worker: "Worker", reader: int) -> None:
+        """Read for this reader from now on, until it is closed."""
+        ...
+
+
+@attrs.define
+class Reader:
+    """A position in the log; what was read across a change of generation is void."""
+
+    positions: dict[int, int]
+    generation: int = 0
+
+
+class Worker:
+    """One process, from its start to its end; a restarted worker is another one."""
+
+    def __init__(self, name: str, plan: Plan, world: Surroundings) -> None:
+        self.name = name
+        self.alive = True
+        self.paused = False
+        self.stopping = False
+        self.owned_epoch = -1
+        self.engine = Engine(LOG_NAME, plan.shardmap, pricer(plan.book), plan.limits)
+        self.readers: dict[int, Reader] = {}
+        self.sessions = [Session() for _ in plan.shardmap.shards]
+        self._plan = plan
+        self._world = world
+        self._postponed: list[Callable[[], None]] = []
+
+    def hear(self, action: Callable[[], None]) -> None:
+        """Do something now; after the pause if there is one, never if the worker is gone."""
+        if self.paused:
+            self._postponed.append(action)
+        elif self.alive:
+            action()
+
+    def resume(self) -> None:
+        """Do what came during the pause, in order."""
+        self.paused = False
+        postponed, self._postponed = self._postponed, []
+        for action in postponed:
+            self.hear(action)
+
+    def own(self, partitions: Iterable[int], epoch: int) -> None:
+        """Learn of an assignment; an older one than the last is no news."""
+        if epoch > self.owned_epoch and not self.stopping:
+            self.owned_epoch = epoch
+            starts = {partition: self._plan.log.starts[partition] for partition in partitions}
+            self._world.clock.say(self.name, "owns", sorted(starts))
+            self.execute(self.engine.own(starts, self._world.clock.now_ms))
+
+    def tick(self) -> None:
+        """Let time pass."""
+        self.execute(self.engine.tick(self._world.clock.now_ms))
+
+    def stop(self) -> None:
+        """Begin a graceful stop."""
+        self.stopping = True
+        self.execute(self.engine.stop(self._world.clock.now_ms))
+
+    def answer(self, call: Call, answer: Answer) -> None:
+        """Take the answer to a call."""
+        now_ms = self._world.clock.now_ms
+        if isinstance(call, ClaimCursors):
+            self.execute(self.engine.claimed(call.shard, answer, now_ms))  # type: ignore[arg-type]
+        elif isinstance(call, Look):
+            self.execute(self.engine.looked(call.shard, answer, now_ms))  # type: ignore[arg-type]
+        else:
+            self.execute(self.engine.applied(call.shard, answer, now_ms))  # type: ignore[arg-type]
+
+    def take(self, number: int, generation: int, records: Records) -> None:
+        """Take what a reader has read, unless the reader was moved or closed in the meantime."""
+        reader = self.readers.get(number)
+        if reader is None or reader.generation != generation or not records.spans:
+            return
+        reader.positions.update({partition: span.stop for partition, span in records.spans.items()})
+        self._world.clock.say(
+            self.name, "reads", number, _spans({p: (s.start, s.stop) for p, s in records.spans.items()})
+        )
+        self.execute(self.engine.records(number, records, self._world.clock.now_ms))
+        self._check_buffers()
+
+    def execute(self, effects: Iterable[Effect]) -> None:
+        """Do what the engine wants."""
+        for effect in effects:
+            match effect:
+                case ClaimCursors() | Look() | Apply():
+                    self._world.call(self, effect)
+                case Seek(reader=number, positions=positions):
+                    self._seek(number, positions)
+                case CloseReader(reader=number):
+                    self._world.clock.say(self.name, "closes reader", number)
+                    del self.readers[number]
+                case Halt(error=error):
+                    raise SimulationError(f"{self.name} halts: {error}")
+                case Settled(shard=shard, transaction=transaction):
+                    moves = {move.partition: (move.start, move.stop) for move in transaction.moves}
+                    self._world.clock.say(self.name, "settled on shard", shard, _spans(moves))
+                case Troubled(shard=shard, reaction=reaction, detail=detail):
+                    self._world.clock.say(self.name, "is refused by shard", shard, f"({reaction.value}: {detail})")
+
+    def disconnect(self, shard: int, session: Session, answer: Answer) -> None:
+        """Drop a session after an answer that says that it is of no more use."""
+        if isinstance(answer, Refused) and self.sessions[shard] is session:
+            self.sessions[shard] = Session()
+
+    def _seek(self, number: int, positions: Mapping[int, int]) -> None:
+        self._world.clock.say(self.name, "seeks reader", number, dict(positions))
+        reader = self.readers.get(number)
+        if reader is None:
+            self.readers[number] = Reader(dict(positions))
+            self._world.start_reading(self, number)
+        else:
+            reader.positions = dict(positions)
+            reader.generation += 1
+        others = len(self.readers) - (MAIN in self.readers)
+        if others > self._plan.limits.catchup_readers_max:
+            raise SimulationError(f"{self.name} has {others} catch-up readers")
+
+    def _check_buffers(self) -> None:
+        limits = self._plan.limits
+        for lane in self.engine.lanes:
+            # Full, then one poll of each of two readers that were already reading, and a batch that came back.
+            most = limits.buffer_events_max + _PARTS_MAX * (2 * limits.poll_events_max + limits.batch_events_max)
+            if lane.pending_events > most:
+                raise SimulationError(f"{self.name}: {lane.pending_events} events wait for {lane.name}; {most} may")
+
+
+def _spans(spans: Mapping[int, tuple[int, int]]) -> str:
+    return " ".join(f"p{partition}[{start}, {stop})" for partition, (start, stop) in sorted(spans.items()))

@@ -1,0 +1,140 @@
+"""A simulated shard: a `MemoryShard` behind sessions, with the faults of a database server, checked at every write.
+
+Permitted faults (`world` says when): being down, being slow, refusing large packets, refusing events that it cannot
+store, and a failover: all sessions end and the last transactions are lost, acknowledged or not. A transaction is
+applied whole or not at all, and one at a time.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+from billing.adapters.memory import MemoryShard, Tables
+from billing.cursor import Claim, Standing
+from billing.engine import Apply, ClaimCursors, Look
+from billing.fold import CursorMove, PartKey, Transaction
+from billing.moment import day_number
+from billing.ports import Applied, Outcome, Reaction, Refused
+from billing.voids import Known
+from tests.simulation.check import (
+    Counts,
+    SimulationError,
+    added_records,
+    check_counters,
+    check_move,
+    check_sums,
+    check_transaction,
+)
+from tests.simulation.plan import Plan
+
+Answer = Standing | Refused | Applied | Mapping[PartKey, Known]
+SPARSE: Final = 16  # transactions between two checks of all sums: the cheap checks see every one of them
+
+
+@attrs.define(eq=False)
+class Session:
+    """A connection; it belongs to the server that it was opened to, and ends with it."""
+
+    generation: int | None = None
+
+
+class Shard:
+    """One shard and everything that was committed to it, in order."""
+
+    def __init__(self, index: int, plan: Plan) -> None:
+        self.name = plan.shardmap.shards[index]
+        self.memory = MemoryShard(self.name)
+        self.positions: dict[int, int] = {}  # what the cursors must say
+        self.generation = 0
+        self.down = False
+        self.delay_factor = 1
+        self.packet_events_max: int | None = None
+        self.committed = 0
+        self._index = index
+        self._plan = plan
+        self._journal: list[Claim | Transaction] = []
+        self._counts: Counts = {}
+
+    def serve(self, session: Session, call: ClaimCursors | Look | Apply) -> Answer:
+        """Do what a call asks for, in one instant."""
+        if session.generation is None and not self.down:
+            session.generation = self.generation
+        if self.down or session.generation != self.generation:
+            return Refused(Reaction.RECONNECT, f"{self.name}: no connection")
+        match call:
+            case ClaimCursors():
+                return self._claim(call.claim)
+            case Look():
+                return self.memory.existing(call.keys)
+            case Apply():
+                return self._apply(call.transaction)
+
+    def fail_over(self, lost: int) -> list[str]:
+        """Become a copy that lacks the last writes; returns what was lost, in words."""
+        keep = max(len(self._journal) - lost, 0)
+        journal, gone = self._journal[:keep], self._journal[keep:]
+        self._journal, self.positions, self._counts = [], {}, {}
+        self.generation += 1
+        self.memory.rewind(Tables())
+        for write in journal:
+            answer = self._claim(write) if isinstance(write, Claim) else self._commit(write)
+            if isinstance(answer, Refused):
+                raise SimulationError(f"{self.name}: history does not repeat itself: {answer.detail}")
+        check_sums(self.memory, self._plan.book)
+        return [_words(write) for write in gone]
+
+    def _claim(self, claim: Claim) -> Standing:
+        standing = self.memory.claim(claim)
+        for partition, start in claim.starts.items():
+            self.positions.setdefault(partition, start)
+        self._journal.append(claim)
+        self._check_cursors()
+        return standing
+
+    def _apply(self, transaction: Transaction) -> Outcome:
+        in_order = all(self.positions.get(move.partition) == move.start for move in transaction.moves)
+        rows = transaction.records.tuples()
+        identities = {(account, day_number(day), event) for _, account, day, event, *_ in rows}
+        if in_order and identities & self._plan.cursed:
+            return Refused(Reaction.BISECT, f"{self.name}: a value is out of range")
+        if self.packet_events_max is not None:
+            events = len(identities) + len(transaction.quarantine)
+            if events > self.packet_events_max:
+                return Refused(Reaction.SPLIT, f"{self.name}: {events} events are too much for a packet")
+        return self._commit(transaction)
+
+    def _commit(self, transaction: Transaction) -> Outcome:
+        outcome = self.memory.apply(transaction)
+        if isinstance(outcome, Applied):
+            self._journal.append(transaction)
+            self.committed += 1
+            for move in transaction.moves:
+                check_move(self.name, move, self.positions.get(move.partition), self._at_home(move))
+                self.positions[move.partition] = move.stop
+            written = outcome.written or transaction
+            check_transaction(self.name, written, self._plan.book)
+            self._counts = added_records(self._counts, written)
+            check_counters(self.memory, self._plan.book, self._counts)
+            self._check_cursors()
+            if self.committed % SPARSE == 0:
+                check_sums(self.memory, self._plan.book)
+        return outcome
+
+    def _at_home(self, move: CursorMove) -> int:
+        """Return how many records of a move's span this shard accounts for."""
+        return sum(
+            fact.home == self._index and place[0] == move.partition and move.start <= place[1] < move.stop
+            for place, fact in self._plan.facts.items()
+        )
+
+    def _check_cursors(self) -> None:
+        found = {partition: cursor.next_offset for (_, partition), cursor in self.memory.tables.cursors.items()}
+        if found != self.positions:
+            raise SimulationError(f"{self.name}: cursors are {found}, but {self.positions} was applied")
+
+
+def _words(write: Claim | Transaction) -> str:
+    if isinstance(write, Claim):
+        return f"claim of {sorted(write.starts)}"
+    return ", ".join(f"p{move.partition}[{move.start}, {move.stop})" for move in write.moves)
