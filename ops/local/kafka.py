@@ -7,13 +7,14 @@ import base64
 import re
 import socket
 import subprocess
+import time
 import uuid
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Final
 
 import attrs
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # its re-exports are implicit
     AdminClient,
     ClusterMetadata,
@@ -23,7 +24,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # its re-expor
 from ops.local.errors import LocalServerError, StartError
 from ops.local.install import Say, cache_folder, java, kafka_jars, kafka_version, silent
 from ops.local.process import LOOPBACK, free_port
-from ops.local.server import Server
+from ops.local.server import PROBE_SECONDS, Server
 
 ADMIN_SECONDS_MAX: Final = 10.0
 CONNECT_SECONDS_MAX: Final = 1.0
@@ -123,22 +124,42 @@ class KafkaServer(Server):
         return {name: len(topic.partitions) for name, topic in topics.items() if not name.startswith("__")}
 
     def create_topic(self, name: str, partitions: int) -> None:
-        """Create a topic and return when it exists.
+        """Create a topic and return when the broker leads all its partitions.
 
         Raises: LocalServerError when it exists already or Kafka refuses it.
         """
         admin = self._admin()  # its end would cancel the request: it must outlive the answer
         futures = admin.create_topics([NewTopic(name, partitions, 1)], request_timeout=ADMIN_SECONDS_MAX)
         self._done(futures[name], f"topic {name} cannot be created")
+        self._wait_for_leaders(admin, name, partitions)
 
     def delete_topic(self, name: str) -> None:
-        """Delete a topic with its messages.
+        """Delete a topic with its messages and return when the broker knows it no more.
 
         Raises: LocalServerError when Kafka refuses.
         """
         admin = self._admin()
         futures = admin.delete_topics([name], request_timeout=ADMIN_SECONDS_MAX)
         self._done(futures[name], f"topic {name} cannot be deleted")
+        self._wait_for_leaders(admin, name, 0)
+
+    def _wait_for_leaders(self, admin: AdminClient, topic: str, count: int) -> None:
+        """Wait until a broker has caught up with its controller, which answers before the broker knows (KIP-500)."""
+        deadline = time.monotonic() + ADMIN_SECONDS_MAX
+        while self._leaders(admin, topic) != count:
+            if time.monotonic() > deadline:
+                raise LocalServerError(f"{self.name}: the broker does not show {count} partitions of topic {topic}")
+            time.sleep(PROBE_SECONDS)
+
+    def _leaders(self, admin: AdminClient, topic: str) -> int:
+        described = admin.describe_topics(TopicCollection([topic]), request_timeout=ADMIN_SECONDS_MAX)[topic]
+        try:
+            partitions = described.result(ADMIN_SECONDS_MAX).partitions
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                return 0
+            raise LocalServerError(f"{self.name}: topic {topic} cannot be described: {error}") from error
+        return sum(partition.leader is not None and partition.leader.id >= 0 for partition in partitions)
 
     def _done(self, future: Future[None], what: str) -> None:
         try:
