@@ -11,6 +11,7 @@ import attrs
 from sqlalchemy import Connection, Double, cast, select
 
 from billing.cursor import CursorRow
+from billing.keyset import PLACES_MAX, at_places
 from billing.schema import balances, cursors, records, rollups
 
 _EXACT: Final = Context(prec=80)
@@ -64,9 +65,23 @@ def read_balances(connection: Connection, account: str, slots: Sequence[int]) ->
     ]
 
 
-def read_usage(connection: Connection, account: str, slots: Sequence[int], rollup: str) -> list[UsageRow]:
-    """Read an account's rows of one rollup on one shard."""
+def read_balances_at(
+    connection: Connection, places: Sequence[tuple[int, str]]
+) -> list[tuple[tuple[int, str], Balance]]:
+    """Read the rows of many (slot, account) on one shard, each with its place, by primary key."""
+    return [
+        ((row.slot, row.account), Balance(row.account, row.currency, row.amount, row.events, row.checksum))
+        for start in range(0, len(places), PLACES_MAX)
+        for row in connection.execute(*at_places(connection.dialect.name, balances, places[start : start + PLACES_MAX]))
+    ]
+
+
+def read_usage(
+    connection: Connection, account: str, slots: Sequence[int], rollup: str, span: range, limit: int
+) -> list[UsageRow]:
+    """Read an account's rows of one rollup on one shard, of buckets that start within `span` (seconds since 1970)."""
     query = select(rollups).where(rollups.c.slot.in_(slots), rollups.c.account == account, rollups.c.rollup == rollup)
+    query = query.where(rollups.c.bucket >= span.start, rollups.c.bucket < span.stop).limit(limit)
     return [UsageRow(row.bucket, row.dims, row.events, row.quantity, row.amount) for row in connection.execute(query)]
 
 

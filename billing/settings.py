@@ -9,7 +9,8 @@ from typing import Final
 
 import attrs
 
-from billing import source_settings
+from billing import api_settings, source_settings
+from billing.api_settings import Api, read_api
 from billing.document import Document, TableSchema, read, read_secret
 from billing.errors import SettingsError
 from billing.limits import DEPENDENCIES, Limits
@@ -62,6 +63,7 @@ class Settings:
     sharding: Sharding
     limits: Limits
     metrics: Metrics
+    api: Api
 
 
 SCHEMA: Final = {
@@ -71,6 +73,7 @@ SCHEMA: Final = {
     "sharding": TableSchema(("map",)),
     "limits": TableSchema(tuple(field.name for field in attrs.fields(Limits))),
     "metrics": TableSchema(("port",)),
+    "api": api_settings.SCHEMA,
 }
 
 
@@ -90,6 +93,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
         Sharding(*(given.path(folder) for given in document.one("sharding").keys.values())),
         _limits(document.one("limits")),
         Metrics(*(given.integer(0, PORT_MAX) for given in document.one("metrics").keys.values())),
+        read_api(document.one("api"), folder),
     )
 
 

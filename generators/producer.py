@@ -24,7 +24,7 @@ _FLUSH_SECONDS: Final = 1.0  # between looks at failures while the last messages
 _SLICES_PER_SECOND: Final = 50  # a paced load moves in steps of 20 ms, finer than the latencies it is used to measure
 _QUEUE_MESSAGES_MAX: Final = 200_000
 _QUEUE_KIB_MAX: Final = 65_536  # librdkafka's copy of what is on its way: 64 MiB
-_SETTINGS: Final[Mapping[str, Any]] = {
+SETTINGS: Final[Mapping[str, Any]] = {
     "acks": "all",
     "enable.idempotence": True,  # retries neither repeat nor reorder, so that faults are those asked for
     "linger.ms": 20,
@@ -131,7 +131,7 @@ def produce(
     Raises: DeliveryError when the broker cannot be reached or does not take every payload.
     """
     failures = _Failures(bootstrap, topic)
-    producer = Producer({"bootstrap.servers": bootstrap, **_SETTINGS, "error_cb": failures.heard, **(settings or {})})
+    producer = Producer({"bootstrap.servers": bootstrap, **SETTINGS, "error_cb": failures.heard, **(settings or {})})
     try:
         producer.list_topics(timeout=_CONNECT_SECONDS)
     except KafkaException as error:
@@ -179,9 +179,14 @@ class _Failures:
             )
 
 
-def _send(producer: Producer, topic: str, payload: bytes, failures: _Failures) -> None:
+def key_of(payload: bytes) -> bytes | None:
+    """Return the account that keys a payload, so that its events keep their order in one partition; None if unread."""
     found = _ACCOUNT.search(payload)
-    key = found[1] if found else None
+    return found[1] if found else None
+
+
+def _send(producer: Producer, topic: str, payload: bytes, failures: _Failures) -> None:
+    key = key_of(payload)
     while True:
         try:
             producer.produce(topic, payload, key, on_delivery=failures.delivered)

@@ -11,13 +11,14 @@ from typing import Any, Final, Literal
 import msgspec
 from sqlalchemy import Connection, Select, select
 
-from billing.adapters.reads import ShardDownError, named
+from billing.adapters.endpoints import ShardDownError
 from billing.adapters.sinks import Field, Kind, Row, Sink
 from billing.adapters.sql import run
 from billing.deployment import Deployment
 from billing.errors import StoreUnreachableError
 from billing.schema import balances, records, rollups, tiers
 from billing.settings import Shard
+from billing.usage import named
 from rules.book import Book
 
 TableName = Literal["balances", "rollups", "tiers", "records"]

@@ -1,32 +1,68 @@
-"""Reads: an account's balance and usage, gathered from the shards it is on, with how fresh they are.
+"""Reads: what is asked about accounts, gathered from the shards they are on, with how fresh it is.
 
-Owns what the API and the commands answer alike, and which endpoint is asked. Must not know HTTP or terminals.
+Owns what the API and the commands answer alike. Must not know HTTP or terminals.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
-from decimal import Context, Decimal
-from typing import Any, Final, TypeVar
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Final, Self, TypeVar
 
+import attrs
 import msgspec
-from sqlalchemy import Connection
 
-from billing import balance as core
-from billing.adapters.sql import run
+from billing.adapters.endpoints import Found, ShardDownError, Work
+from billing.adapters.gather import Fleet, Gathered, NotAppliedError
+from billing.adapters.hot import Balances, Place
+from billing.adapters.sql import StatementTimeoutError
+from billing.answers import (
+    AccountBalances,
+    AccountError,
+    AsOf,
+    BalanceAnswer,
+    BalanceOf,
+    BalancesAnswer,
+    ExplainAnswer,
+    Line,
+    LineExplained,
+    TransactionsAnswer,
+    UsageAnswer,
+    UsageOf,
+    UsageTotal,
+    exact,
+    moment,
+)
+from billing.api_settings import ApiLimits
+from billing.balance import Balance, UsageRow, gather, gather_usage, read_usage, zero
+from billing.book_words import rule_words
 from billing.cursor import CursorRow
 from billing.deployment import Deployment
-from billing.errors import BillingError, StoreUnreachableError
+from billing.errors import BillingError
+from billing.explained import Explained, explained
+from billing.freshness import ANY, Want, as_of, book_version
+from billing.ledger import EXACT
+from billing.moment import SECOND_US
+from billing.statement import (
+    EVERY_LINE,
+    CursorError,
+    LineKey,
+    RecordedLine,
+    Wanted,
+    event_and_origin,
+    event_key,
+    key_of,
+    merged,
+    read_lines,
+    token_of,
+)
+from billing.usage import UsageSum, aligned, filled, filled_rows, fitting, is_able, regrouped, total_of
 from billing.wire import IDENTIFIER_LENGTH_MAX, is_identifier
-from rules.book import Rollup
+from rules.book import Every, Rollup
+from rules.running import Held
 
-CONNECTIONS_MAX: Final = 32  # of one process at a time: a database has a few hundred, and workers come first
-_EXACT: Final = Context(prec=80)
-_TWELVE_PLACES: Final = Decimal("1e-12")
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECONDS: Final = 1_000_000
-
+EVER: Final = range(2**32)  # what INT UNSIGNED holds, and so every bucket
+EXPLAINED_LINES_MAX: Final = 1_000  # of one event on one account: lines are numbered by groups of the book
 _T = TypeVar("_T")
 
 
@@ -36,185 +72,270 @@ class BadRequestError(BillingError):
     exit_code = 2
 
 
-class ShardDownError(StoreUnreachableError):
-    """No endpoint of a shard answers; `shard` is its name. Concerns the accounts on it and no others."""
-
-    def __init__(self, shard: str, sentence: str) -> None:
-        super().__init__(f"{shard}: {sentence}")
-        self.shard = shard
+class NotRecordedError(BillingError):
+    """Nothing is recorded of what is asked for."""
 
 
-class AsOf(msgspec.Struct, frozen=True):
-    """How far an answer reaches: all offsets of the partition below `position` are in it.
+@attrs.frozen
+class UsageQuery:
+    """Which usage: of a rollup by name, or of the one that fits; in buckets of `every`, by dimensions, in a span.
 
-    time: of the newest event below it; applied_at: when the shard's cursor last moved; lag_seconds: how long ago that
-    was, which is how far behind the answer can be. Times are RFC 3339 in UTC, None before the first event.
+    every, by: None is as a rollup has them that is named, else days and no dimensions; span: starts of buckets, seconds
+    since 1970-01-01 UTC; fill: rows of zeros where nothing was used.
     """
 
-    log: str
-    partition: int
-    position: int
-    time: str | None
-    applied_at: str | None
-    lag_seconds: float | None
+    rollup: str | None = None
+    every: Every | None = None
+    by: tuple[str, ...] | None = None
+    span: range = EVER
+    fill: bool = False
 
 
-class BalanceOf(msgspec.Struct, frozen=True):
-    """What an account owes in one currency; amount has 12 places."""
+@attrs.frozen
+class PageQuery:
+    """Which lines, how many, and after which cursor; None is from the newest."""
 
-    currency: str
-    amount: str
-    events: int
-
-
-class BalanceAnswer(msgspec.Struct, frozen=True):
-    """The balances of one account."""
-
-    account: str
-    balances: list[BalanceOf]
-    as_of: list[AsOf]
-    book_version: int
-
-
-class UsageOf(msgspec.Struct, frozen=True):
-    """One bucket of a rollup: its start in UTC and its dimensions by name, None where events lack the attribute."""
-
-    bucket: str
-    dims: dict[str, str | None]
-    events: int
-    quantity: str
-    amount: str
-
-
-class UsageAnswer(msgspec.Struct, frozen=True):
-    """The usage of one account by a rollup."""
-
-    account: str
-    rollup: str
-    every: str
-    currency: str
-    usage: list[UsageOf]
-    as_of: list[AsOf]
-    book_version: int
+    wanted: Wanted = EVERY_LINE
+    rows_max: int = 100
+    cursor: str | None = None
 
 
 class Reads:
     """Answers questions about one deployment; used from one event loop."""
 
-    def __init__(self, deployment: Deployment) -> None:
-        self._settings = deployment.settings
+    def __init__(self, deployment: Deployment, limits: ApiLimits | None = None) -> None:
+        self._limits = limits or deployment.settings.api.limits
+        self.book = self._book = deployment.book
         self._map = deployment.shardmap
-        self._book = deployment.book
-        self._connections = asyncio.Semaphore(CONNECTIONS_MAX)
+        self.fleet = Fleet(deployment, self._limits)
 
-    async def balance(self, account: str) -> BalanceAnswer:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.fleet.close()
+
+    async def balance(self, account: str, want: Want = ANY) -> BalanceAnswer:
         """Return an account's balances, added exactly; one that was never charged has 0 in its currency.
 
-        Raises: BadRequestError, ShardDownError.
+        Raises: BadRequestError, ShardDownError, NotAppliedError.
         """
-        _check_account(account)
-        found = await self._gather(account, lambda connection, slots: core.read_balances(connection, account, slots))
-        pieces = [piece for rows, _ in found for piece in rows]
-        totals = core.gather(pieces) or {(account, ""): core.zero(account, self._book.currency_of(account))}
-        balances = [BalanceOf(one.currency, exact(one.amount), one.events) for _, one in sorted(totals.items())]
-        return BalanceAnswer(account, balances, as_of(cursors for _, cursors in found), self._book.version)
+        check_account(account)
+        places = self._places([account])
+        gathered = await self.fleet.balances(places, want)
+        found = {place: rows for one in gathered.found for place, rows in one.rows.items()}
+        fresh, version = self._fresh(gathered.found)
+        balances = self._balances_of(account, [row for of in places.values() for at in of for row in found[at]])
+        return BalanceAnswer(account, balances, fresh, version, gathered.consistent)
 
-    async def usage(self, account: str, rollup: str) -> UsageAnswer:
-        """Return an account's usage by one of the book's rollups, in order of time.
+    async def balances(self, accounts: Sequence[str], want: Want = ANY) -> BalancesAnswer:
+        """Return balances of many accounts; those on a shard that does not answer are told apart.
 
-        Raises: BadRequestError, ShardDownError.
+        Raises: BadRequestError.
         """
-        _check_account(account)
-        kept = next((one for one in self._book.rollups if one.name == rollup), None)
-        if kept is None:
-            names = ", ".join(one.name for one in self._book.rollups) or "none"
-            raise BadRequestError(f"rollup: {rollup[:64]!a} is not in book {self._book.name}, which has: {names}")
-        found = await self._gather(
-            account, lambda connection, slots: core.read_usage(connection, account, slots, rollup)
+        accounts = list(dict.fromkeys(accounts))
+        for account in accounts:
+            check_account(account)
+        places = self._places(accounts)
+        results = await asyncio.gather(
+            *(self.fleet.balances({name: of}, want) for name, of in places.items()), return_exceptions=True
         )
-        rows = core.gather_usage(row for rows, _ in found for row in rows)
-        usage = [
-            UsageOf(
-                moment(row.bucket * _MICROSECONDS),
-                named(row.dims, kept),
-                row.events,
-                exact(row.quantity),
-                exact(row.amount),
-            )
-            for row in rows
-        ]
-        fresh = as_of(cursors for _, cursors in found)
-        currency = self._book.currency_of(account)
-        return UsageAnswer(account, rollup, kept.every.value, currency, usage, fresh, self._book.version)
+        found: dict[Place, Sequence[Balance]] = {}
+        wrong: dict[Place, AccountError] = {}
+        whole: list[Found[Balances]] = []
+        for (_, of), result in zip(places.items(), results, strict=True):
+            if isinstance(result, Gathered):
+                whole += result.found
+                found |= {place: result.found[0].rows[place] for place in of}
+            else:
+                wrong |= {place: _account_error(place[1], result) for place in of}
+        told, errors = [], []
+        for account in accounts:
+            at = [(slot, account) for slot, _ in self._map.shards_of(account)]
+            error = next((wrong[place] for place in at if place in wrong), None)
+            if error is None:
+                rows = [row for place in at for row in found[place]]
+                told.append(AccountBalances(account, self._balances_of(account, rows)))
+            else:
+                errors.append(error)
+        fresh, version = self._fresh(whole)
+        return BalancesAnswer(told, errors, fresh, version)
 
-    async def _gather(
-        self, account: str, read: Callable[[Connection, Sequence[int]], Sequence[_T]]
-    ) -> list[tuple[Sequence[_T], list[CursorRow]]]:
-        """Ask every shard that the account is on at once; rows and cursors of a shard are of one snapshot."""
-        slots: dict[int, list[int]] = {}
-        for slot, shard in self._map.shards_of(account):
-            slots.setdefault(shard, []).append(slot)
+    async def usage(self, account: str, query: UsageQuery, want: Want = ANY) -> UsageAnswer:
+        """Return an account's usage, in order of time.
 
-        def asking(of_shard: Sequence[int]) -> Callable[[Connection], tuple[Sequence[_T], list[CursorRow]]]:
-            return lambda connection: (read(connection, of_shard), core.read_cursors(connection))
-
-        return await asyncio.gather(*(self.ask(self._map.shards[shard], asking(of)) for shard, of in slots.items()))
-
-    async def ask(self, name: str, work: Callable[[Connection], _T]) -> _T:
-        """Run a query on the first endpoint of a shard that answers: its readers, then its writer.
-
-        Raises: ShardDownError.
+        Raises: BadRequestError, ShardDownError, StatementTimeoutError, NotAppliedError.
         """
-        shard = next(one for one in self._settings.shards if one.name == name)
-        refusals = []
-        for url in dict.fromkeys((*shard.readers, shard.writer)):
-            try:
-                async with self._connections:
-                    return await run(url, work)
-            except StoreUnreachableError as error:
-                refusals.append(error)
-        raise ShardDownError(name, str(refusals[0])) from refusals[0]
+        check_account(account)
+        rollup = self._rollup(query)
+        every = query.every or rollup.every
+        by = query.by if query.by is not None else rollup.by if query.rollup else ()
+        span, rows_max = aligned(query.span, every), self._limits.usage_rows_max
+        name = rollup.name
+
+        def work(slots: Sequence[int]) -> Work[list[UsageRow]]:
+            return lambda connection, _: read_usage(connection, account, slots, name, span, rows_max + 1)
+
+        gathered = await self.fleet.of_account(account, want, work, heavy=True)
+        rows = [row for one in gathered.found for row in one.rows]
+        if len(rows) > rows_max:
+            raise BadRequestError(
+                f"the answer would be made of more than {rows_max:,} rows of {name}; "
+                "ask for a shorter time, longer buckets or fewer dimensions"
+            )
+        sums = regrouped(gather_usage(rows), rollup, every, by)
+        if query.fill:
+            rows_filled = filled_rows(sums, every, span)
+            if rows_filled > rows_max:
+                raise BadRequestError(
+                    f"with gaps filled, the answer would have {rows_filled:,} rows; ask for less time"
+                )
+            sums = filled(sums, every, span)
+        total = total_of(sums)
+        fresh, version = self._fresh(gathered.found)
+        return UsageAnswer(
+            account=account,
+            rollup=name,
+            every=every.value,
+            currency=self._book.currency_of(account),
+            usage=[_usage(one, by) for one in sums],
+            total=UsageTotal(total.events, exact(total.quantity), exact(total.amount)),
+            as_of=fresh,
+            book_version=version,
+            consistent=gathered.consistent,
+        )
+
+    async def transactions(self, account: str, query: PageQuery, want: Want = ANY) -> TransactionsAnswer:
+        """Return a page of an account's lines, newest day first.
+
+        Raises: as usage.
+        """
+        check_account(account)
+        try:
+            last = None if query.cursor is None else key_of(query.cursor)
+        except CursorError:
+            raise BadRequestError("cursor: is none; write what `next` of the page before says") from None
+        lines, gathered = await self._lines(account, query.wanted, last, query.rows_max + 1, want)
+        page = lines[: query.rows_max]
+        more = token_of(page[-1].key) if len(lines) > query.rows_max else None
+        fresh, version = self._fresh(gathered.found)
+        return TransactionsAnswer(account, list(map(_told, page)), more, fresh, version, gathered.consistent)
+
+    async def explain(
+        self, account: str, event: str, origin: str | None = None, span: Wanted | None = None, want: Want = ANY
+    ) -> ExplainAnswer:
+        """Return what an event charged an account, as recorded, with the rules that did.
+
+        origin: whose event it is, where not the account's; span: in which time to look. Raises: NotRecordedError, else
+        as usage.
+        """
+        check_account(account)
+        wanted = attrs.evolve(span or Wanted(), event=event_key(event, origin))
+        lines, gathered = await self._lines(account, wanted, None, EXPLAINED_LINES_MAX, want)
+        if not lines:
+            raise NotRecordedError("no such event is recorded for this account")
+        rules = {rule.id: rule for rule in self._book.rules}
+        fresh, version = self._fresh(gathered.found)
+        explained = [
+            LineExplained(
+                _told(line),
+                rule_words(rules[line.rule]) if line.rule in rules else None,
+                line.book_version == self._book.version,
+            )
+            for line in lines
+        ]
+        total = EXACT.create_decimal(0)
+        for line in lines:
+            total = EXACT.add(total, line.amount)
+        return ExplainAnswer(account, event, explained, exact(total), fresh, version, gathered.consistent)
+
+    def explain_event(self, payload: bytes) -> Explained:
+        """Explain an event by the book, as for an account that has used nothing. Raises: UndecodableError."""
+        return explained(payload, self._book, Held())
+
+    def every_of(self, rollup: str | None) -> Every:
+        """Return the length of a rollup's buckets; a day, where none is named or the book has none of the name."""
+        return next((one.every for one in self._book.rollups if one.name == rollup), Every.DAY)
+
+    async def _lines(
+        self, account: str, wanted: Wanted, last: LineKey | None, limit: int, want: Want
+    ) -> tuple[list[RecordedLine], Gathered[list[RecordedLine]]]:
+        def work(slots: Sequence[int]) -> Work[list[RecordedLine]]:
+            return lambda connection, _: read_lines(connection, account, slots, wanted, last, limit)
+
+        gathered = await self.fleet.of_account(account, want, work, heavy=True)
+        return merged([one.rows for one in gathered.found], limit), gathered
+
+    def _places(self, accounts: Sequence[str]) -> dict[str, list[Place]]:
+        """Return where rows of these accounts are, by shard."""
+        places: dict[str, list[Place]] = {}
+        for account in accounts:
+            for slot, shard in self._map.shards_of(account):
+                places.setdefault(self._map.shards[shard], []).append((slot, account))
+        return places
+
+    def _balances_of(self, account: str, rows: Sequence[Balance]) -> list[BalanceOf]:
+        totals = gather(rows) or {(account, ""): zero(account, self._book.currency_of(account))}
+        return [BalanceOf(one.currency, exact(one.amount), one.events) for _, one in sorted(totals.items())]
+
+    def _rollup(self, query: UsageQuery) -> Rollup:
+        if query.rollup is None:
+            found = fitting(self._book, query.every or Every.DAY, query.by or ())
+            if found is None:
+                raise BadRequestError(f"no rollup of book {self._book.name} has such buckets by these dimensions")
+            return found
+        named = next((one for one in self._book.rollups if one.name == query.rollup), None)
+        if named is None:
+            names = ", ".join(one.name for one in self._book.rollups) or "none"
+            raise BadRequestError(f"rollup: {query.rollup[:64]!a} is not in book {self._book.name}, which has: {names}")
+        if not is_able(named, query.every or named.every, query.by or ()):
+            of = f"each {named.every.value} by {', '.join(named.by) or 'nothing'}"
+            raise BadRequestError(f"rollup: {named.name} is of {of}, which cannot be divided further")
+        return named
+
+    def _fresh(self, found: Sequence[Found[_T]]) -> tuple[list[AsOf], int]:
+        cursors: list[Sequence[CursorRow]] = [one.cursors for one in found]
+        return as_of(cursors, time.time_ns() // 1_000), book_version(cursors, self._book.version)
 
 
-def exact(amount: Decimal) -> str:
-    """Write a decimal with its 12 places, the same text whatever database it comes from."""
-    return f"{amount.quantize(_TWELVE_PLACES, context=_EXACT):f}"
-
-
-def moment(time_us: int) -> str:
-    """Write microseconds since 1970-01-01 as RFC 3339 in UTC."""
-    return (_EPOCH + timedelta(microseconds=time_us)).isoformat().replace("+00:00", "Z")
-
-
-def named(dims: str, rollup: Rollup) -> dict[str, str | None]:
-    """Name the values of a rollup's row; what an older book summed by differently keeps the places it had."""
-    values: list[str | None] = msgspec.json.decode(dims)
-    names = rollup.by if len(rollup.by) == len(values) else tuple(map(str, range(len(values))))
-    return dict(zip(names, values, strict=True))
-
-
-def as_of(cursors: Iterable[Sequence[CursorRow]]) -> list[AsOf]:
-    """Return how far all these shards have come, by log and partition."""
-    now_us = time.time_ns() // 1_000
-    by_shard = {str(shard): rows for shard, rows in enumerate(cursors)}
-    return [_as_of(row, now_us) for row in core.as_of(by_shard)]
-
-
-def _as_of(row: dict[str, Any], now_us: int) -> AsOf:
-    time_us, applied_at_us = row["time_us"], row["applied_at_us"]
-    return AsOf(
-        log=row["log"],
-        partition=row["partition"],
-        position=row["position"],
-        time=moment(time_us) if time_us else None,
-        applied_at=moment(applied_at_us) if applied_at_us else None,
-        lag_seconds=round(max(now_us - applied_at_us, 0) / _MICROSECONDS, 3) if applied_at_us else None,
-    )
-
-
-def _check_account(account: str) -> None:
+def check_account(account: str) -> None:
+    """Check that a text can be an account. Raises: BadRequestError."""
     if not is_identifier(account):
         raise BadRequestError(
             f"account: {account[:IDENTIFIER_LENGTH_MAX]!a} cannot be one; "
             f"write 1 to {IDENTIFIER_LENGTH_MAX} characters of visible ASCII without quotes and backslash"
         )
+
+
+def _usage(one: UsageSum, by: Sequence[str]) -> UsageOf:
+    dims = dict(zip(by, one.dims, strict=True))
+    return UsageOf(moment(one.bucket * SECOND_US), dims, one.events, exact(one.quantity), exact(one.amount))
+
+
+def _told(line: RecordedLine) -> Line:
+    event, origin = event_and_origin(line.event)
+    return Line(
+        day=line.day,
+        event=event,
+        line=line.line,
+        time=moment(line.time_us),
+        origin=origin,
+        product=line.product,
+        rule=line.rule,
+        currency=line.currency,
+        quantity=exact(line.quantity),
+        amount=exact(line.amount),
+        book_version=line.book_version,
+        attributes=msgspec.json.decode(line.kept, type=dict[str, str]) if line.kept else {},
+    )
+
+
+def _account_error(account: str, error: BaseException) -> AccountError:
+    """Tell why an account among others has no answer; a defect is raised."""
+    if isinstance(error, ShardDownError):
+        return AccountError(account, 503, f"shard {error.shard} does not answer; ask again when it is back")
+    if isinstance(error, NotAppliedError | StatementTimeoutError):
+        return AccountError(account, 503, str(error))
+    raise error

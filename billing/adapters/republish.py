@@ -3,6 +3,8 @@
 Owns which sources can take them. Returns only when they are durable there, so that a mark made afterwards never lies.
 """
 
+import fcntl
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from io import FileIO
@@ -12,7 +14,7 @@ from billing import source_settings
 from billing.errors import BillingError
 from generators.producer import produce
 
-Publish = Callable[[Sequence[bytes]], None]
+Publish = Callable[[Sequence[bytes]], object]
 
 
 class CannotRepublishError(BillingError):
@@ -34,7 +36,7 @@ def publisher(source: source_settings.Source) -> Publish:
         case source_settings.KafkaSource():
             return lambda payloads: _to_topic(source, payloads)
         case source_settings.FileSource(path) if path.suffix not in {".gz", ".zst"}:
-            return lambda payloads: _append(path, payloads)
+            return lambda payloads: append_lines(path, payloads)
         case source_settings.FileSource(path):
             raise CannotRepublishError(
                 f"source.path: {path} is compressed and cannot be added to; bill an uncompressed copy instead"
@@ -48,13 +50,19 @@ def _to_topic(source: source_settings.KafkaSource, payloads: Sequence[bytes]) ->
     produce([payloads], source.bootstrap, source.topic, settings=source.options)
 
 
-def _append(path: Path, payloads: Sequence[bytes]) -> None:
-    """Append lines and wait until they are on disk; of a line that a full disk cut, nothing stays."""
+def append_lines(path: Path, payloads: Sequence[bytes]) -> list[int]:
+    """Append lines, wait until they are on disk, and return the offset after each.
+
+    Several processes may do so at once. Of a line that a full disk cut, nothing stays. Raises: AppendError.
+    """
     try:
         with path.open("r+b", buffering=0) as stream:  # unlike "ab", it does not create a file that is missing
+            fcntl.flock(stream, fcntl.LOCK_EX)  # until it is closed
             end = stream.seek(0, os.SEEK_END)
-            lines = b"".join(payload + b"\n" for payload in payloads)
-            _write_lines(stream, lines if _ends_a_line(stream, end) else b"\n" + lines)
+            start = b"" if _ends_a_line(stream, end) else b"\n"
+            _write_lines(stream, start + b"".join(payload + b"\n" for payload in payloads))
+            lengths = (len(payload) + 1 for payload in payloads)
+            return list(itertools.accumulate(lengths, initial=end + len(start)))[1:]
     except OSError as error:
         raise AppendError(f"{path}: cannot be added to: {error.strerror}; make it writable, with room") from error
 

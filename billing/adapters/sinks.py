@@ -16,7 +16,7 @@ import attrs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from billing.adapters.reads import exact, moment
+from billing.answers import exact, moment
 from billing.errors import BillingError
 
 

@@ -1,23 +1,35 @@
 """Cold-path SQL: SQLAlchemy connections to any shard, for reads, audits and migrations.
 
-Owns how a store URL becomes a connection. Not for the write path.
+Owns how a store URL becomes a connection, and how long a statement may take. Not for the write path.
 """
 
 import asyncio
+import os
+import sqlite3
+import time
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool, QueuePool
 
-from billing.errors import StoreUnreachableError
+from billing.errors import BillingError, StoreUnreachableError
 from billing.store_url import MysqlUrl, SqliteUrl, StoreUrl
 
 _NO_FILE: Final = "there is no such file"
+_CONNECT_SECONDS: Final = 3
+_STEPS: Final = 10_000  # of SQLite's virtual machine between two looks at the clock: well below a millisecond
+_TOO_LONG: Final = frozenset({3024, 1969})  # MySQL's max_execution_time, MariaDB's max_statement_time
+_DATABASE_ANSWERS: Final = 2  # times the statement's own limit: after that nobody is there
 _T = TypeVar("_T")
+
+
+class StatementTimeoutError(BillingError):
+    """A statement took longer than allowed and was ended. Reaction: tell who asked to ask for less."""
 
 
 async def run(url: StoreUrl, work: Callable[[Connection], _T], *, create: bool = False) -> _T:
@@ -28,13 +40,14 @@ async def run(url: StoreUrl, work: Callable[[Connection], _T], *, create: bool =
     try:
         if isinstance(url, SqliteUrl):
             return await asyncio.to_thread(_run_sqlite, url, work, create=create)
-        return await _run_mysql(url, work)
+        engine = _mysql_engine(url, poolclass=NullPool)
+        try:
+            async with engine.begin() as connection:
+                return await connection.run_sync(work)
+        finally:
+            await engine.dispose()
     except (DBAPIError, OSError) as error:
-        reason = error.orig if isinstance(error, DBAPIError) else error
-        words = " ".join(map(str, getattr(reason, "args", ()))) or str(reason)
-        missing = "no such table" in words or "1146" in words or words == _NO_FILE
-        remedy = "run `billing init` first" if missing else "check that it runs and that the URL in [[shards]] is right"
-        raise StoreUnreachableError(f"{url}: {words}; {remedy}") from error
+        raise _unreachable(url, error) from error
 
 
 def _run_sqlite(url: SqliteUrl, work: Callable[[Connection], _T], *, create: bool) -> _T:
@@ -42,8 +55,7 @@ def _run_sqlite(url: SqliteUrl, work: Callable[[Connection], _T], *, create: boo
         url.path.parent.mkdir(parents=True, exist_ok=True)
     elif not url.path.is_file():
         raise OperationalError("open", None, Exception(_NO_FILE))
-    engine = create_engine(f"sqlite:///{url.path}", poolclass=NullPool)
-    event.listen(engine, "connect", _sqlite_connected)
+    engine = _sqlite_engine(url, NullPool)
     try:
         with engine.begin() as connection:
             connection.execute(text("BEGIN"))
@@ -52,15 +64,117 @@ def _run_sqlite(url: SqliteUrl, work: Callable[[Connection], _T], *, create: boo
         engine.dispose()
 
 
+class Database:
+    """Connections to one store that are kept and used again, for reads only; used from one event loop.
+
+    connections: at most so many; statement_ms: what takes longer is ended, and raises StatementTimeoutError.
+    """
+
+    def __init__(self, url: StoreUrl, connections: int, statement_ms: int) -> None:
+        self._url = url
+        self._connections = connections
+        self._seconds = statement_ms / 1000
+        self._engine: AsyncEngine | None = None
+        self._file: tuple[tuple[int, int], Engine] | None = None  # device and inode, and what reads it
+        self._room = asyncio.Semaphore(connections)
+
+    async def read(self, work: Callable[[Connection], _T]) -> _T:
+        """Run `work`, which only reads, in one consistent snapshot.
+
+        Raises: StoreUnreachableError, StatementTimeoutError.
+        """
+        try:
+            async with self._room:
+                if isinstance(self._url, SqliteUrl):
+                    return await asyncio.to_thread(self._read_sqlite, self._opened(self._url), work)
+                return await self._read_mysql(self._url, work)
+        except (DBAPIError, PoolTimeoutError, OSError) as error:
+            if _took_too_long(error):
+                raise StatementTimeoutError(f"took longer than {self._seconds:g} s; ask for less at once") from error
+            raise _unreachable(self._url, error) from error
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._engine is not None:
+            await self._engine.dispose()
+        if self._file is not None:
+            self._file[1].dispose()
+        self._engine = self._file = None
+
+    async def _read_mysql(self, url: MysqlUrl, work: Callable[[Connection], _T]) -> _T:
+        if self._engine is None:
+            self._engine = _mysql_engine(url, pool_size=self._connections, max_overflow=0)
+            event.listen(self._engine.sync_engine, "connect", self._limit_statements)
+        for attempt in range(2):
+            try:
+                async with asyncio.timeout(_CONNECT_SECONDS + _DATABASE_ANSWERS * self._seconds):
+                    async with self._engine.connect() as connection:
+                        return await connection.run_sync(work)
+            except DBAPIError as error:  # a kept connection may have been closed meanwhile: a new one tells
+                if attempt or not error.connection_invalidated:
+                    raise
+        raise AssertionError("the second attempt returns or raises")
+
+    def _limit_statements(self, connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's
+        cursor = connection.cursor()
+        try:
+            cursor.execute("SELECT VERSION()")
+            is_mariadb = "MariaDB" in str(cursor.fetchone()[0])
+            limit = f"max_statement_time={self._seconds:f}"
+            cursor.execute(f"SET SESSION {limit if is_mariadb else f'max_execution_time={self._seconds * 1000:.0f}'}")
+        finally:
+            cursor.close()
+
+    def _read_sqlite(self, engine: Engine, work: Callable[[Connection], _T]) -> _T:
+        deadline = time.monotonic() + self._seconds
+        with engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection), "SQLite's own"
+            driver.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
+            connection.execute(text("BEGIN"))
+            return work(connection)
+
+    def _opened(self, url: SqliteUrl) -> Engine:
+        """Return the file's engine, made again when another file has its name."""
+        try:
+            found = os.stat(url.path)  # noqa: PTH116 - as Path.stat, many times a second
+        except FileNotFoundError:
+            raise OperationalError("open", None, Exception(_NO_FILE)) from None
+        identity = found.st_dev, found.st_ino
+        if self._file is not None and self._file[0] != identity:
+            self._file[1].dispose()
+            self._file = None
+        if self._file is None:
+            self._file = identity, _sqlite_engine(url, QueuePool, pool_size=self._connections, max_overflow=0)
+        return self._file[1]
+
+
+def _sqlite_engine(url: SqliteUrl, pool: type[QueuePool | NullPool], **more: int) -> Engine:
+    arguments = {"check_same_thread": False}
+    engine = create_engine(f"sqlite:///{url.path}", poolclass=pool, connect_args=arguments, **more)
+    event.listen(engine, "connect", _sqlite_connected)
+    return engine
+
+
 def _sqlite_connected(connection: object, _record: object) -> None:
     connection.isolation_level = None  # type: ignore[attr-defined]  # SQLAlchemy's advice: let BEGIN be ours
 
 
-async def _run_mysql(url: MysqlUrl, work: Callable[[Connection], _T]) -> _T:
+def _mysql_engine(url: MysqlUrl, **pool: Any) -> AsyncEngine:  # noqa: ANN401 - passed on
     target = URL.create("mysql+asyncmy", url.user, url.password or None, url.host, url.port, url.database)
-    engine = create_async_engine(target, poolclass=NullPool, isolation_level="REPEATABLE READ")
-    try:
-        async with engine.begin() as connection:
-            return await connection.run_sync(work)
-    finally:
-        await engine.dispose()
+    arguments = {"connect_timeout": _CONNECT_SECONDS}
+    return create_async_engine(target, isolation_level="REPEATABLE READ", connect_args=arguments, **pool)
+
+
+def _took_too_long(error: Exception) -> bool:
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    arguments: tuple[object, ...] = getattr(origin, "args", ())
+    return len(arguments) > 0 and (arguments[0] in _TOO_LONG or arguments[0] == "interrupted")
+
+
+def _unreachable(url: StoreUrl, error: Exception) -> StoreUnreachableError:
+    reason = error.orig if isinstance(error, DBAPIError) else error
+    words = " ".join(map(str, getattr(reason, "args", ()))) or str(reason) or "no answer in time"
+    missing = "no such table" in words or "1146" in words or words == _NO_FILE
+    remedy = "run `billing init` first" if missing else "check that it runs and that the URL in [[shards]] is right"
+    return StoreUnreachableError(f"{url}: {words}; {remedy}")

@@ -1,35 +1,64 @@
-"""The application: which paths exist and what they answer.
+"""The application: its routes put together, with who may enter and how errors are told.
 
-Owns the routes. Must not know shards or SQL.
+Owns the whole. Must not know shards or SQL.
 """
 
-from typing import Any, Final
-from urllib.parse import unquote
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
 
-from litestar import Litestar, get
+from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.enums import ScopeType
-from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.response import Response
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from billing.adapters.reads import BadRequestError, BalanceAnswer, Reads, ShardDownError
-from billing.api import problem
+from billing.adapters.intake import open_intake
+from billing.adapters.keyfile import KeyFile
+from billing.adapters.reads import Reads
+from billing.api import compression, problem
+from billing.api.access import OPEN, Door, Gate
+from billing.api.accounts import ACCOUNTS, BALANCES
+from billing.api.events import EVENTS
+from billing.api.operations import OPERATIONS, health
+from billing.api.tokens import Tokens
+from billing.deployment import Deployment
 
-_HANDLERS: Final[dict[Any, Any]] = {
-    BadRequestError: problem.bad_request,
-    ShardDownError: problem.shard_down,
-    HTTPException: problem.http,
-    Exception: problem.unexpected,
-}
+_PLAIN: Final = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 
 
-def application(reads: Reads) -> ASGIApp:
-    """Return the application over one deployment."""
+def application(deployment: Deployment, *, open_to_all: bool = False) -> ASGIApp:
+    """Return the application over one deployment; open_to_all: no key is asked for.
+
+    Raises: SettingsError where the issuer's keys cannot be read.
+    """
+    api = deployment.settings.api
+    tokens = None if api.jwt is None else Tokens(api.jwt)
+    door = Door(None if open_to_all else KeyFile(api.keys), tokens)
+    reads = Reads(deployment)
+    intake = open_intake(deployment.settings.source, api.limits.publish_timeout_ms)
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        async with reads:
+            yield
+        if intake is not None:
+            await intake.close()
+
     app = Litestar(
-        [balance, health],
-        state=State({"reads": reads}),
-        exception_handlers=_HANDLERS,
-        openapi_config=None,
+        [ACCOUNTS, BALANCES, EVENTS, OPERATIONS, health],
+        state=State({"reads": reads, "intake": intake, "limits": api.limits}),
+        middleware=[Gate(door, api.limits)],
+        exception_handlers=problem.HANDLERS,
+        request_max_body_size=api.limits.body_bytes_max,
+        compression_config=compression.CONFIG,
+        after_request=_with_plain_headers,
+        openapi_config=_openapi(),
+        lifespan=[lifespan],
         logging_config=None,
     )
 
@@ -41,14 +70,27 @@ def application(reads: Reads) -> ASGIApp:
     return with_raw_path
 
 
-@get("/v1/accounts/{account:str}/balance")
-async def balance(account: str, state: State) -> BalanceAnswer:
-    """Return an account's balances, with how fresh they are."""
-    reads: Reads = state["reads"]
-    return await reads.balance(unquote(account))
+def _with_plain_headers(response: Response[object]) -> Response[object]:
+    for name, value in _PLAIN.items():
+        response.headers.setdefault(name, value)
+    return response
 
 
-@get("/healthz")
-async def health() -> dict[str, str]:
-    """Say that this process serves; a shard that is down concerns its accounts only."""
-    return {"status": "ok"}
+def _openapi() -> OpenAPIConfig:
+    try:
+        number = version("billing-engine")
+    except PackageNotFoundError:  # run from its source
+        number = "0"
+    scheme = SecurityScheme(
+        type="http", scheme="bearer", description="A key made by `billing keys create`, or a JWT of the issuer."
+    )
+    return OpenAPIConfig(
+        title="Billing engine",
+        version=number,
+        description="Balances, usage and statements, exact and seconds fresh; errors are problems (RFC 9457).",
+        openapi_router=Router("/v1/openapi.json", route_handlers=[], opt={OPEN: True}, include_in_schema=False),
+        render_plugins=[JsonRenderPlugin(path="/")],
+        components=Components(security_schemes={"key": scheme}),
+        security=[{"key": []}],
+        use_handler_docstrings=True,
+    )

@@ -89,7 +89,7 @@ def demo(
     if serve:
         from billing.cli.look import serve as serve_api  # noqa: PLC0415 - the HTTP server is only loaded when wanted
 
-        serve_api(config)
+        serve_api(config, open_to_all=True)
     return 0
 
 

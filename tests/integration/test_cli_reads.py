@@ -185,10 +185,13 @@ def test_the_api_answers_what_the_command_answers(billed: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    made = billing("keys", "create", "--name", "all", "--account", "*", folder=billed)
+    known = {"authorization": f"Bearer {made.out.strip()}"}
     server = start("serve", "--port", str(port), folder=billed)
     try:
         until(server, said=["serving", str(port)])
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", transport=httpx.HTTPTransport(retries=8)) as client:
+        transport = httpx.HTTPTransport(retries=8)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", transport=transport, headers=known) as client:
             assert client.get("/healthz").json() == {"status": "ok"}
             for account in ("account-3", "nobody", ODD):
                 answer = client.get(f"/v1/accounts/{quote(account, safe='')}/balance")

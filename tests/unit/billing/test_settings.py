@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from billing.api_settings import Api
 from billing.errors import SettingsError
 from billing.limits import Limits
 from billing.settings import Metrics, Rules, Settings, Shard, Sharding, load, shard_map
@@ -45,6 +46,7 @@ SETTINGS = Settings(
     Sharding(None),
     Limits(batch_events_max=2_000),
     Metrics(0),
+    Api(Path("keys.db")),
 )
 
 
@@ -331,7 +333,7 @@ BAD = [
         '"billing"\npassword_file = "empty.secret"\n',
         "6: source.password_file: empty.secret is empty; write the password into it",
     ),
-    ("[source]", "x = 1\n[source]", "1: x: unknown key; write source, shards, rules, sharding, limits, metrics"),
+    ("[source]", "x = 1\n[source]", "1: x: unknown key; write source, shards, rules, sharding, limits, metrics, api"),
     ("[[shards]]", "[shards]", "12: column 9: is not TOML: Cannot overwrite a value; correct the syntax"),
     (GOOD[GOOD.index("[[") : GOOD.index("[rules]")], "", " shards: is missing; write [[shards]] with name and writer"),
     (

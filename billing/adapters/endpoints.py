@@ -1,0 +1,137 @@
+"""Endpoints: which of a shard's databases a read is sent to: readers within the lag bound, else the writer.
+
+Owns what counts as too far behind, and how long one that does not answer is left alone. Must not know accounts.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Generic, TypeVar
+
+import attrs
+from sqlalchemy import Connection
+
+from billing.adapters.sql import Database
+from billing.api_settings import ApiLimits
+from billing.balance import read_cursors
+from billing.cursor import CursorRow
+from billing.errors import StoreUnreachableError
+from billing.settings import Shard
+from billing.store_url import StoreUrl
+
+_REST_SECONDS: Final = 1.0  # how long an endpoint that did not answer is not asked again, so that requests fail at once
+_T = TypeVar("_T")
+Work = Callable[[Connection, Sequence[CursorRow]], _T]  # what is read, in the snapshot of these cursors
+_Positions = Mapping[tuple[str, int], int]
+
+
+class ShardDownError(StoreUnreachableError):
+    """No endpoint of a shard answers; `shard` is its name. Concerns the accounts on it and no others."""
+
+    def __init__(self, shard: str, sentence: str) -> None:
+        super().__init__(f"{shard}: {sentence}")
+        self.shard = shard
+
+
+@attrs.frozen
+class Found(Generic[_T]):
+    """What a shard had, and the cursors of the same snapshot."""
+
+    rows: _T
+    cursors: Sequence[CursorRow]
+
+
+class Endpoints:
+    """The databases of one shard; used from one event loop."""
+
+    def __init__(self, shard: Shard, limits: ApiLimits) -> None:
+        self.name = shard.name
+        self._lag_seconds = limits.reader_lag_ms_max / 1000
+        self._writer = shard.writer
+        self._readers = [url for url in dict.fromkeys(shard.readers) if url != shard.writer]
+        self._databases = {
+            url: Database(url, limits.connections_max, limits.statement_timeout_ms)
+            for url in (*self._readers, self._writer)
+        }
+        self._heavy = asyncio.Semaphore(limits.connections_max // 2)  # cheap reads always find a connection
+        self._resting: dict[StoreUrl, tuple[float, StoreUnreachableError]] = {}
+        self._samples: list[tuple[float, _Positions]] = []  # of the writer: when, and where its cursors stood
+        self._turn = 0
+
+    async def ask(self, work: Work[_T], *, strong: bool = False, heavy: bool = False) -> Found[_T]:
+        """Run a query on a reader within the lag bound, else on the writer; strong: on the writer at once.
+
+        heavy: may take long, and leaves half of the connections to others. Raises: ShardDownError,
+        StatementTimeoutError.
+        """
+        if heavy:
+            async with self._heavy:
+                return await self._ask(work, strong=strong)
+        return await self._ask(work, strong=strong)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await asyncio.gather(*(database.close() for database in self._databases.values()))
+
+    async def _ask(self, work: Work[_T], *, strong: bool) -> Found[_T]:
+        def in_one_snapshot(connection: Connection) -> Found[_T]:
+            cursors = read_cursors(connection)
+            return Found(work(connection, cursors), cursors)
+
+        behind: Found[_T] | None = None
+        refusal: StoreUnreachableError | None = None
+        due = {} if strong or not self._readers else await self._due()
+        for url in self._order(strong=strong):
+            try:
+                found = await self._read(url, in_one_snapshot)
+            except StoreUnreachableError as error:
+                refusal = refusal or error
+                continue
+            if url == self._writer or _reaches(found.cursors, due):
+                return found
+            behind = found
+        if behind is not None:  # the writer is away: a late answer, which says how late it is, is better than none
+            return behind
+        assert refusal is not None, "every endpoint answered or refused"
+        raise ShardDownError(self.name, str(refusal)) from refusal
+
+    def _order(self, *, strong: bool) -> list[StoreUrl]:
+        if strong or not self._readers:
+            return [self._writer]
+        self._turn = (self._turn + 1) % len(self._readers)
+        return [*self._readers[self._turn :], *self._readers[: self._turn], self._writer]
+
+    async def _read(self, url: StoreUrl, work: Callable[[Connection], _T]) -> _T:
+        if url in self._resting:
+            until, error = self._resting[url]
+            if time.monotonic() < until:
+                raise error
+            del self._resting[url]
+        try:
+            return await self._databases[url].read(work)
+        except StoreUnreachableError as error:
+            self._resting[url] = time.monotonic() + _REST_SECONDS, error
+            raise
+
+    async def _due(self) -> _Positions:
+        """Return where the writer stood one lag bound ago, at least; nothing while that is not known.
+
+        The writer is asked twice in every lag bound, while there are readers to compare with it.
+        """
+        now = time.monotonic()
+        if not self._samples or now - self._samples[-1][0] > self._lag_seconds / 2:
+            try:
+                cursors = await self._read(self._writer, read_cursors)
+            except StoreUnreachableError:
+                return {}
+            self._samples.append((now, {(row.log, row.partition): row.next_offset for row in cursors}))
+        old = [sample for sample in self._samples if now - sample[0] >= self._lag_seconds]
+        if old:
+            self._samples = self._samples[len(old) - 1 :]
+            return old[-1][1]
+        return self._samples[0][1]
+
+
+def _reaches(cursors: Sequence[CursorRow], due: _Positions) -> bool:
+    found = {(row.log, row.partition): row.next_offset for row in cursors}
+    return all(found.get(place, 0) >= position for place, position in due.items())

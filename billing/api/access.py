@@ -1,0 +1,150 @@
+"""Access: who calls, and whether what is asked for is his concern.
+
+Owns the only way from a request to an account: a handler gets `account` from `account_of`, which has checked it. A
+foreign account does not exist: 404, in the same words as anything else that is not there.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+from urllib.parse import unquote
+
+import structlog
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException, NotFoundException, PermissionDeniedException
+from litestar.handlers import BaseRouteHandler
+from litestar.middleware import ASGIMiddleware
+from litestar.params import PathParameter
+from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Send, WebSocketReceiveMessage
+from litestar.types import Scope as AsgiScope
+
+from billing.adapters.keyfile import KeyFile
+from billing.adapters.reads import check_account
+from billing.api.admission import Admission, TooManyError
+from billing.api.tokens import TokenError, Tokens
+from billing.api_settings import ApiLimits
+from billing.keys import Caller, Scope, id_and_secret
+
+OPEN: Final = "open"  # of routes that need no key
+ANYBODY: Final = Caller("anybody", frozenset(Scope), ("*",))  # where the API is served without keys
+_SCHEME: Final = "bearer "
+_log = structlog.get_logger()
+_Connection = ASGIConnection[Any, Any, Any, Any]
+
+
+class Door:
+    """Knows callers by what they show."""
+
+    def __init__(self, keys: KeyFile | None, tokens: Tokens | None) -> None:
+        """keys: None lets everybody in."""
+        self._keys = keys
+        self._tokens = tokens
+
+    def caller(self, authorization: str) -> Caller:
+        """Return who shows this header. Raises: HTTPException (401), KeyFileError."""
+        if self._keys is None:
+            return ANYBODY
+        if not authorization:
+            raise _unknown("a key is needed: Authorization: Bearer KEY; an operator makes one: billing keys create")
+        if not authorization.lower().startswith(_SCHEME):
+            raise _unknown("the key must be shown as: Authorization: Bearer KEY")
+        shown = authorization[len(_SCHEME) :].strip()
+        parts = id_and_secret(shown)
+        if parts is None:
+            return self._bearer(shown)
+        key = self._keys.find(parts[0])
+        if key is None or not key.opens(parts[1]):
+            raise _unknown("the key is not known")
+        fault = key.fault(time.time_ns() // 1_000)
+        if fault is not None:
+            raise _unknown(f"the key is {fault}; an operator makes a new one: billing keys create")
+        return key.caller
+
+    def _bearer(self, token: str) -> Caller:
+        if self._tokens is None or token.count(".") != len("..") or not token.isascii():
+            raise _unknown("the key is not known")
+        try:
+            return self._tokens.caller(token)
+        except TokenError as error:
+            raise _unknown(f"the token {error}") from error
+
+
+class Gate(ASGIMiddleware):
+    """Lets a request in: not too many at once, of a known caller, with a body that comes in time."""
+
+    exclude_opt_key = OPEN
+
+    def __init__(self, door: Door, limits: ApiLimits) -> None:
+        self._door = door
+        self._admission = Admission(limits)
+        self._body_seconds = limits.body_timeout_ms / 1000
+
+    async def handle(self, scope: AsgiScope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Pass a request on, or raise what it is refused with."""
+        try:
+            with self._admission.request():
+                caller = self._door.caller(_header(scope, b"authorization"))
+                scope["user"] = caller
+                with self._admission.of_caller(caller.id, time.monotonic()):
+                    await next_app(scope, self._in_time(receive), send)
+        except TooManyError as error:
+            retry = {"retry-after": str(error.retry_seconds)}
+            raise HTTPException(status_code=429, detail=str(error), headers=retry) from error
+
+    def _in_time(self, receive: Receive) -> Receive:
+        """Return what receives the body until its time is over, and then only the end of the connection."""
+        deadline = asyncio.get_running_loop().time() + self._body_seconds
+        whole = False
+
+        async def receive_in_time() -> HTTPReceiveMessage | WebSocketReceiveMessage:
+            nonlocal whole
+            if whole:
+                return await receive()
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+            whole = message["type"] != "http.request" or not message.get("more_body", False)
+            return message
+
+        return receive_in_time
+
+
+def needs(scope: Scope) -> Callable[[_Connection, BaseRouteHandler], None]:
+    """Return the guard of routes for callers with a scope; what operators do is logged."""
+
+    def guard(connection: _Connection, _: BaseRouteHandler) -> None:
+        caller: Caller = connection.scope["user"]
+        if not caller.may(scope):
+            raise PermissionDeniedException(f"this key may not {scope.value}; it needs that scope")
+        if scope is Scope.OPERATOR:
+            _log.info("operator", caller=caller.id, path=connection.scope["path"])
+
+    return guard
+
+
+def account_of(
+    account_id: Annotated[
+        str, PathParameter(description="The account's id: 1 to 64 of visible ASCII without quotes and backslash.")
+    ],
+    request: Request[Any, Any, State],
+) -> str:
+    """Return the account that the path names, if it is the caller's concern.
+
+    Raises: BadRequestError, NotFoundException.
+    """
+    account = unquote(account_id)
+    check_account(account)
+    caller: Caller = request.scope["user"]
+    if not caller.sees(account):
+        raise NotFoundException("no such account for this key")
+    return account
+
+
+def _unknown(sentence: str) -> HTTPException:
+    return HTTPException(status_code=401, detail=sentence, headers={"www-authenticate": "Bearer"})
+
+
+def _header(scope: AsgiScope, name: bytes) -> str:
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")

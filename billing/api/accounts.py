@@ -1,0 +1,285 @@
+"""Accounts: balances, usage, transactions and their explanation.
+
+Owns these routes. Which accounts a caller sees is decided in `access` before a handler runs.
+"""
+
+import csv
+import io
+import time
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import quote, unquote, urlencode
+
+import msgspec
+from litestar import Request, Response, Router, get, post
+from litestar.datastructures import State
+from litestar.di import NamedDependency, Provide
+from litestar.params import JSONBody, PathParameter, QueryParameter
+
+from billing.adapters.reads import BadRequestError, NotRecordedError, PageQuery, Reads, UsageQuery
+from billing.answers import (
+    AccountError,
+    BalanceAnswer,
+    BalancesAnswer,
+    ExplainAnswer,
+    Line,
+    TransactionsAnswer,
+    UsageAnswer,
+)
+from billing.api import examples
+from billing.api.access import account_of, needs
+from billing.api.freshness import tagged, want_of
+from billing.api.problem import problems
+from billing.api_settings import ApiLimits
+from billing.explained import UndecodableError
+from billing.freshness import Want
+from billing.keys import Caller, Scope
+from billing.moment import SECOND_US
+from billing.span import moment_of
+from billing.statement import Wanted
+from billing.wire import is_identifier
+from rules.book import Every
+
+_DAY_SECONDS: Final = 86_400
+_DEFAULT_DAYS: Final = {Every.HOUR: 7, Every.DAY: 92, Every.MONTH: 3_650}
+_SPANS: Final = {Every.HOUR: 1, Every.DAY: 10, Every.MONTH: 10}  # times usage_days_max
+_ERRORS: Final = (400, 401, 403, 404, 429, 503)
+_SLOW_ERRORS: Final = (*_ERRORS, 504)
+
+Since = Annotated[
+    str | None, QueryParameter(name="from", max_length=40, description="From this day or RFC 3339 moment on.")
+]
+Until = Annotated[
+    str | None, QueryParameter(name="to", max_length=40, description="Before this day or RFC 3339 moment.")
+]
+Name = Annotated[str | None, QueryParameter(max_length=64)]
+Origin = Annotated[
+    str | None, QueryParameter(max_length=64, description="Whose event it is, where another account is charged.")
+]
+
+
+class BalancesRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Accounts to look up."""
+
+    accounts: Annotated[list[str], msgspec.Meta(min_length=1, max_length=10_000, examples=[["acme", "globex"]])]
+
+
+@get(
+    "/balance",
+    responses=problems(*_ERRORS) | examples.of(BalanceAnswer) | examples.UNCHANGED,
+    summary="Balance",
+    operation_id="balance",
+)
+async def balance(
+    account: NamedDependency[str], want: NamedDependency[Want], state: State, request: Request[Any, Any, State]
+) -> Response[BalanceAnswer]:
+    """Return what an account owes, by currency, exactly; zero for one that was never charged.
+
+    With `If-None-Match`, 304 tells that the balances are still the same; `billing-position` tells up to where.
+    """
+    reads: Reads = state["reads"]
+    return tagged(request, await reads.balance(account, want))
+
+
+@get("/usage", responses=problems(*_SLOW_ERRORS) | examples.of(UsageAnswer), summary="Usage", operation_id="usage")
+async def usage(
+    account: NamedDependency[str],
+    want: NamedDependency[Want],
+    state: State,
+    rollup: Name = None,
+    every: Annotated[
+        Literal["hour", "day", "month"] | None, QueryParameter(description="The length of a bucket.")
+    ] = None,
+    by: Annotated[str | None, QueryParameter(max_length=1_024, description="Dimensions, with commas between.")] = None,
+    since: Since = None,
+    until: Until = None,
+    fill: Annotated[bool, QueryParameter(description="Add buckets without usage.")] = False,  # noqa: FBT002 - no flag
+) -> UsageAnswer:
+    """Return an account's usage in buckets of time, with its total; of a rollup, or of the one that fits.
+
+    Buckets that begin within `from` and `to` are in it, by default the last 7 days by hour, 92 by day, ten years by
+    month; `fill` adds buckets without usage.
+    """
+    reads: Reads = state["reads"]
+    length = Every(every) if every else reads.every_of(rollup)
+    span = _span(since, until, length, state["limits"])
+    dims = None if by is None else tuple(filter(None, by.split(",")))
+    return await reads.usage(account, UsageQuery(rollup, Every(every) if every else None, dims, span, fill), want)
+
+
+@get(
+    "/transactions",
+    responses=problems(*_SLOW_ERRORS) | examples.of(TransactionsAnswer),
+    summary="Transactions",
+    operation_id="transactions",
+    operation_class=examples.PageAnswer,
+)
+async def transactions(
+    account: NamedDependency[str],
+    want: NamedDependency[Want],
+    state: State,
+    request: Request[Any, Any, State],
+    since: Since = None,
+    until: Until = None,
+    product: Name = None,
+    rule: Name = None,
+    event: Name = None,
+    origin: Origin = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=10_000)] = 100,
+    cursor: Annotated[
+        str | None, QueryParameter(max_length=400, description="`next` of the page before; None is the newest.")
+    ] = None,
+    form: Annotated[Literal["json", "csv"], QueryParameter(name="format")] = "json",
+) -> Response[TransactionsAnswer | str]:
+    """Return an account's lines, newest day first, a page at a time, whatever its number.
+
+    As CSV, the next page is named by the header `link`.
+    """
+    reads: Reads = state["reads"]
+    limits: ApiLimits = state["limits"]
+    if limit > limits.page_rows_max:
+        raise BadRequestError(f"limit: {limit} is too many; write at most {limits.page_rows_max}")
+    wanted = _wanted(since, until, product, rule, event, origin)
+    answer = await reads.transactions(account, PageQuery(wanted, limit, cursor), want)
+    headers = {"cache-control": "private, no-cache"}
+    if answer.next is not None:
+        query = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+        path = f"/v1/accounts/{quote(account, safe='')}/transactions?{urlencode([*query, ('cursor', answer.next)])}"
+        headers["link"] = f'<{path}>; rel="next"'
+    if form == "csv":
+        return Response(_csv(answer), media_type="text/csv", headers=headers)
+    return Response(answer, headers=headers)
+
+
+@get(
+    "/transactions/{event_id:str}/explain",
+    responses=problems(*_SLOW_ERRORS) | examples.of(ExplainAnswer),
+    summary="Explain a charge",
+    operation_id="explain",
+)
+async def explain(
+    account: NamedDependency[str],
+    event_id: Annotated[str, PathParameter(description="The event's id.")],
+    want: NamedDependency[Want],
+    state: State,
+    origin: Origin = None,
+    since: Since = None,
+    until: Until = None,
+) -> ExplainAnswer:
+    """Return what an event charged an account, as recorded, and by which rules of the book.
+
+    `from` and `to` make it quick for an account with many lines: the event's day, for example.
+    """
+    reads: Reads = state["reads"]
+    wanted = _wanted(since, until, None, None, unquote(event_id), origin)
+    return await reads.explain(account, unquote(event_id), origin, wanted, want)
+
+
+@post(
+    "/explain",
+    status_code=200,
+    responses=problems(*_ERRORS, 413, 422) | examples.of_body("What the event would be charged, rule by rule"),
+    summary="Explain an event",
+    operation_id="explainEvent",
+    operation_class=examples.EventBody,
+)
+async def explain_event(
+    account: NamedDependency[str], request: Request[Any, Any, State], state: State
+) -> dict[str, Any]:
+    """Return what an event of this account would be charged by the book in force: rules tried, steps, rows.
+
+    Nothing is written. Cumulative prices are told as for an account that has used nothing before.
+    """
+    reads: Reads = state["reads"]
+    try:
+        told = reads.explain_event(await request.body())
+    except UndecodableError as error:
+        raise BadRequestError(str(error)) from error
+    if told.account != account:
+        raise NotRecordedError("the event is of another account")
+    found: dict[str, Any] = msgspec.to_builtins(told)
+    return found
+
+
+@post(
+    "/v1/balances",
+    status_code=200,
+    guards=[needs(Scope.READ)],
+    responses=problems(400, 401, 403, 413, 429) | examples.of(BalancesAnswer, 200, 207),
+    summary="Balances of many accounts",
+    operation_id="balances",
+)
+async def balances(
+    data: JSONBody[BalancesRequest], want: NamedDependency[Want], state: State, request: Request[Any, Any, State]
+) -> Response[BalancesAnswer]:
+    """Return balances of many accounts at once; 207 where some could not be read, each with the reason."""
+    reads: Reads = state["reads"]
+    limits: ApiLimits = state["limits"]
+    caller: Caller = request.scope["user"]
+    if len(data.accounts) > limits.balances_accounts_max:
+        raise BadRequestError(
+            f"accounts: {len(data.accounts)} are too many; write at most {limits.balances_accounts_max}"
+        )
+    seen = [one for one in data.accounts if caller.sees(one)]
+    answer = await reads.balances(seen, want)
+    foreign = [AccountError(one, 404, "no such account for this key") for one in data.accounts if not caller.sees(one)]
+    answer = msgspec.structs.replace(answer, errors=[*answer.errors, *foreign])
+    return Response(answer, status_code=207 if answer.errors else 200)
+
+
+ACCOUNTS: Final = Router(
+    "/v1/accounts/{account_id:str}",
+    route_handlers=[balance, usage, transactions, explain, explain_event],
+    guards=[needs(Scope.READ)],
+    dependencies={"account": Provide(account_of, sync_to_thread=False), "want": Provide(want_of, sync_to_thread=False)},
+    tags=["accounts"],
+)
+BALANCES: Final = Router(
+    "/",
+    route_handlers=[balances],
+    dependencies={"want": Provide(want_of, sync_to_thread=False)},
+    tags=["accounts"],
+)
+
+
+def _wanted(
+    since: str | None, until: str | None, product: str | None, rule: str | None, event: str | None, origin: str | None
+) -> Wanted:
+    """Read which lines are asked for. Raises: BadRequestError."""
+    for name, text in (("product", product), ("rule", rule), ("event", event), ("origin", origin)):
+        if text is not None and not is_identifier(text):
+            raise BadRequestError(f"{name}: {text[:64]!a} cannot be one; write 1 to 64 characters of visible ASCII")
+    if origin is not None and event is None:
+        raise BadRequestError("origin: says whose event it is; write event too")
+    key = event if origin is None else f"{origin} {event}"
+    return Wanted(_moment("from", since), _moment("to", until), product, rule, key)
+
+
+def _moment(name: str, text: str | None) -> int | None:
+    found = None if text is None else moment_of(text)
+    if text is not None and (found is None or not 0 <= found < 2**32 * SECOND_US):
+        raise BadRequestError(f"{name}: {text[:40]!a} is no time; write 2026-01-31 or 2026-01-31T12:00:00Z")
+    return found
+
+
+def _span(since: str | None, until: str | None, every: Every, limits: ApiLimits) -> range:
+    """Return the seconds that usage is asked for. Raises: BadRequestError."""
+    start, stop = _moment("from", since), _moment("to", until)
+    end = int(time.time()) + 1 if stop is None else stop // SECOND_US
+    begin = max(end - _DEFAULT_DAYS[every] * _DAY_SECONDS, 0) if start is None else start // SECOND_US
+    most = limits.usage_days_max * _SPANS[every]
+    if begin > end:
+        raise BadRequestError("from: is after to; write the earlier one as from")
+    if end - begin > most * _DAY_SECONDS:
+        raise BadRequestError(f"from, to: span more than {most:,} days by the {every.value}; ask for less time")
+    return range(begin, end)
+
+
+def _csv(answer: TransactionsAnswer) -> str:
+    text = io.StringIO()
+    names = [name for name in Line.__struct_fields__ if name != "attributes"]
+    writer = csv.writer(text, lineterminator="\r\n")  # RFC 4180
+    writer.writerow([*names, "attributes"])
+    for line in answer.transactions:
+        attributes = msgspec.json.encode(line.attributes).decode()
+        writer.writerow([*(getattr(line, name) for name in names), attributes])
+    return text.getvalue()

@@ -1,0 +1,67 @@
+"""Freshness over HTTP: what a caller asks of it, as query parameters, and what he can compare, as headers.
+
+Owns `consistency`, `min_position` and `wait_ms`, ETags, and the header that tells positions.
+"""
+
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from litestar import Request, Response
+from litestar.datastructures import State
+from litestar.params import QueryParameter
+from xxhash import xxh3_64_hexdigest
+
+from billing.adapters.reads import BadRequestError
+from billing.answers import AsOf, BalanceAnswer
+from billing.api_settings import ApiLimits
+from billing.freshness import PositionError, Want, position_of
+
+POSITION_CHARACTERS_MAX: Final = 4_096
+_WAIT_MS: Final = 2_000
+
+Consistency = Annotated[
+    Literal["bounded", "strong"],
+    QueryParameter(description="strong asks the writers; bounded takes readers that are close enough behind them."),
+]
+MinPosition = Annotated[
+    str | None,
+    QueryParameter(
+        max_length=POSITION_CHARACTERS_MAX,
+        description="Wait until this is applied: `min_position` of the answer to POST /v1/events.",
+    ),
+]
+WaitMs = Annotated[
+    int | None, QueryParameter(ge=0, le=60_000, description="How long to wait at most, in milliseconds.")
+]
+
+
+def want_of(
+    state: State, consistency: Consistency = "bounded", min_position: MinPosition = None, wait_ms: WaitMs = None
+) -> Want:
+    """Read how fresh an answer must be. Raises: BadRequestError."""
+    limits: ApiLimits = state["limits"]
+    try:
+        position = None if min_position is None else position_of(min_position)
+    except PositionError:
+        raise BadRequestError("min_position: is no position; write what the answer to POST /v1/events says") from None
+    wait = min(_WAIT_MS if wait_ms is None else wait_ms, limits.wait_ms_max)
+    return Want(consistency == "strong", position, wait / 1000)
+
+
+def tagged(request: Request[Any, Any, Any], answer: BalanceAnswer) -> Response[BalanceAnswer]:
+    """Answer with an ETag of the balances, or with 304 where the caller has them; positions come as a header always.
+
+    Balances that did not change have the same tag, however far the shards have come meanwhile.
+    """
+    said = msgspec.json.encode((answer.account, answer.balances, answer.book_version))
+    tag = f'W/"{xxh3_64_hexdigest(said)}"'
+    headers = {"etag": tag, "cache-control": "private, no-cache", "billing-position": positions_text(answer.as_of)}
+    known = [one.strip() for one in request.headers.get("if-none-match", "").split(",")]
+    if tag in known or "*" in known:
+        return Response(None, status_code=304, headers=headers)  # type: ignore[arg-type]  # a 304 has no body
+    return Response(answer, headers=headers)
+
+
+def positions_text(places: list[AsOf]) -> str:
+    """Write up to where an answer is complete: `partition:position`, of each log."""
+    return ",".join(f"{one.partition}:{one.position}" for one in places)

@@ -1,0 +1,97 @@
+"""Freshness: how far shards have come, what a reader asks of it, and how both are written.
+
+Owns the text of a position in the log and what an answer says of its own age. Must not know clocks or connections.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from billing import balance as core
+from billing.answers import AsOf, moment
+from billing.cursor import CursorRow
+
+_MICROSECONDS: Final = 1_000_000
+_TEXT: Final = re.compile(r"(?:([!-~]{1,192})@)?([0-9]{1,9}:[0-9]{1,18}(?:,[0-9]{1,9}:[0-9]{1,18}){0,999})", re.ASCII)
+
+
+class PositionError(ValueError):
+    """A text that is no position."""
+
+
+@attrs.frozen
+class LogPosition:
+    """A place in a log: what the offsets below, by partition, hold. log: None for whichever the shards apply."""
+
+    log: str | None
+    offsets: Mapping[int, int]
+
+    def __str__(self) -> str:
+        places = ",".join(f"{partition}:{offset}" for partition, offset in sorted(self.offsets.items()))
+        return places if self.log is None else f"{self.log}@{places}"
+
+    def is_reached(self, cursors: Iterable[CursorRow]) -> bool:
+        """Tell whether a shard with these cursors has applied everything below."""
+        reached = {
+            row.partition
+            for row in cursors
+            if row.log == (self.log or row.log) and row.next_offset >= self.offsets.get(row.partition, 2**63)
+        }
+        return reached >= {*self.offsets}
+
+
+@attrs.frozen
+class Want:
+    """How fresh an answer must be.
+
+    strong: from the writers, and of accounts on several shards from one position if it can be had; applied: wait until
+    the account's shards have applied so much; wait_seconds: at most so long.
+    """
+
+    strong: bool = False
+    applied: LogPosition | None = None
+    wait_seconds: float = 2.0
+
+
+ANY: Final = Want()
+
+
+def position_of(text: str) -> LogPosition:
+    """Read `[LOG@]PARTITION:OFFSET[,PARTITION:OFFSET ...]`. Raises PositionError."""
+    found = _TEXT.fullmatch(text)
+    if found is None:
+        raise PositionError(text)
+    log, places = found.groups()
+    pairs = (place.split(":") for place in places.split(","))
+    return LogPosition(log, {int(partition): int(offset) for partition, offset in pairs})
+
+
+def as_of(cursors: Iterable[Sequence[CursorRow]], now_us: int) -> list[AsOf]:
+    """Return how far all these shards have come, by log and partition."""
+    by_shard = {str(shard): rows for shard, rows in enumerate(cursors)}
+    return [_as_of(row, now_us) for row in core.as_of(by_shard)]
+
+
+def is_consistent(cursors: Sequence[Sequence[CursorRow]]) -> bool:
+    """Tell whether all these shards stand at one position."""
+    positions = [{(row.log, row.partition): row.next_offset for row in rows} for rows in cursors]
+    return all(one == positions[0] for one in positions[1:])
+
+
+def book_version(cursors: Iterable[Sequence[CursorRow]], own: int) -> int:
+    """Return the book version that shards were last written with; own where none was written yet."""
+    return max((row.book_version for rows in cursors for row in rows), default=own)
+
+
+def _as_of(row: dict[str, Any], now_us: int) -> AsOf:
+    time_us, applied_at_us = row["time_us"], row["applied_at_us"]
+    return AsOf(
+        log=row["log"],
+        partition=row["partition"],
+        position=row["position"],
+        time=moment(time_us) if time_us else None,
+        applied_at=moment(applied_at_us) if applied_at_us else None,
+        lag_seconds=round(max(now_us - applied_at_us, 0) / _MICROSECONDS, 3) if applied_at_us else None,
+    )

@@ -1,0 +1,121 @@
+"""Usage: rows of a rollup made coarser: longer buckets, fewer dimensions, gaps filled.
+
+Owns which rollup answers a question. Must not know where rows come from.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from decimal import Context, Decimal
+from functools import lru_cache
+from typing import Final
+
+import attrs
+import numpy as np
+
+from billing.balance import UsageRow
+from billing.moment import SECOND_US, bucket_seconds
+from rules.book import Book, Every, Rollup
+
+_EXACT: Final = Context(prec=80)
+_LENGTH: Final = {Every.HOUR: 0, Every.DAY: 1, Every.MONTH: 2}
+_SECONDS: Final = {Every.HOUR: 3_600, Every.DAY: 86_400, Every.MONTH: 28 * 86_400}  # at least
+Dims = tuple[str | None, ...]
+
+
+@attrs.frozen
+class UsageSum:
+    """Usage in one bucket (start, seconds since 1970-01-01 UTC) with these values of the dimensions asked for."""
+
+    bucket: int
+    dims: Dims
+    events: int
+    quantity: Decimal
+    amount: Decimal
+
+    def plus(self, other: "UsageSum") -> "UsageSum":
+        """Add exactly."""
+        quantity, amount = _EXACT.add(self.quantity, other.quantity), _EXACT.add(self.amount, other.amount)
+        return attrs.evolve(self, events=self.events + other.events, quantity=quantity, amount=amount)
+
+
+ZERO: Final = UsageSum(0, (), 0, Decimal(0), Decimal(0))
+
+
+def fitting(book: Book, every: Every, by: Sequence[str]) -> Rollup | None:
+    """Return the rollup with the fewest rows that add up to what is asked for, or None where none has it."""
+    able = [one for one in book.rollups if is_able(one, every, by)]
+    return min(able, key=lambda one: (-_LENGTH[one.every], len(one.by)), default=None)
+
+
+def is_able(rollup: Rollup, every: Every, by: Sequence[str]) -> bool:
+    """Tell whether sums of a rollup add up to buckets of `every` by these dimensions."""
+    return _LENGTH[rollup.every] <= _LENGTH[every] and {*by} <= {*rollup.by}
+
+
+def aligned(span: range, every: Every) -> range:
+    """Move the start of a span (seconds since 1970) back to its bucket's."""
+    return range(_start(span.start, every), span.stop)
+
+
+def regrouped(rows: Iterable[UsageRow], rollup: Rollup, every: Every, by: Sequence[str]) -> list[UsageSum]:
+    """Add rows up to buckets of `every` by these dimensions, exactly, in order of time and dimensions.
+
+    Rows that an older book summed by other dimensions count with none of them.
+    """
+    places = [rollup.by.index(name) for name in by]
+    total: dict[tuple[int, Dims], UsageSum] = {}
+    for row in rows:
+        values = json.loads(row.dims)
+        dims = tuple(values[place] for place in places) if len(values) == len(rollup.by) else (None,) * len(places)
+        bucket = row.bucket if every == rollup.every else _start(row.bucket, every)
+        one = UsageSum(bucket, dims, row.events, row.quantity, row.amount)
+        key = bucket, dims
+        total[key] = total[key].plus(one) if key in total else one
+    return [total[key] for key in sorted(total, key=_order)]
+
+
+def filled_rows(sums: Sequence[UsageSum], every: Every, span: range) -> int:
+    """Return about how many rows `filled` makes, never too few by more than one a combination."""
+    return max(len({one.dims for one in sums}), 1) * (len(span) // _SECONDS[every])
+
+
+def filled(sums: Sequence[UsageSum], every: Every, span: range) -> list[UsageSum]:
+    """Add a row of zeros for each bucket of the span in which a combination of dimensions has none."""
+    found = {(one.bucket, one.dims): one for one in sums}
+    series = {one.dims for one in sums} or {()}
+    keys = sorted(((bucket, dims) for bucket in buckets(every, span) for dims in series), key=_order)
+    return [found.get(key) or attrs.evolve(ZERO, bucket=key[0], dims=key[1]) for key in keys]
+
+
+def buckets(every: Every, span: range) -> list[int]:
+    """Return the starts of all buckets that begin within a span that is aligned."""
+    if every == Every.MONTH:
+        first, last = np.array([span.start, span.stop], dtype="datetime64[s]").astype("datetime64[M]")
+        months = np.arange(first, last + 1)
+        starts = months.astype("datetime64[s]").astype(np.int64).tolist()
+        return [start for start in starts if start in span]
+    return list(range(span.start, span.stop, _SECONDS[every]))
+
+
+def named(dims: str, rollup: Rollup) -> dict[str, str | None]:
+    """Name the values of a rollup's row; what an older book summed by differently keeps the places it had."""
+    values: list[str | None] = json.loads(dims)
+    names = rollup.by if len(rollup.by) == len(values) else tuple(map(str, range(len(values))))
+    return dict(zip(names, values, strict=True))
+
+
+def total_of(sums: Iterable[UsageSum]) -> UsageSum:
+    """Add everything."""
+    total = ZERO
+    for one in sums:
+        total = total.plus(one)
+    return total
+
+
+@lru_cache(maxsize=100_000)  # hours of a decade
+def _start(seconds: int, every: Every) -> int:
+    return int(bucket_seconds(np.array([seconds * SECOND_US], dtype=np.int64), every.value)[0])
+
+
+def _order(key: tuple[int, Dims]) -> tuple[int, list[str]]:
+    return key[0], [value or "" for value in key[1]]

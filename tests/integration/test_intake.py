@@ -1,0 +1,100 @@
+"""Events that callers publish, in the real log."""
+
+import asyncio
+import json
+from pathlib import Path
+
+from billing.adapters import open_source
+from billing.adapters.intake import FileIntake, KafkaIntake, LogAwayError, open_intake
+from billing.answers import Position
+from billing.source_settings import FileSource, GeneratorSource, KafkaSource
+from ops.local.kafka import KafkaServer
+
+TOPIC = "intake"
+
+
+async def logged(source: KafkaSource) -> dict[tuple[int, int], bytes]:
+    """Read the whole topic: payloads by partition and offset."""
+    log = open_source(source, follow=False)
+    await log.open()
+    bounds = await log.bounds(await log.partitions())
+    log.reader()  # the group's member, which reads nothing here
+    reader = log.reader()
+    await reader.seek(dict.fromkeys(bounds, 0))
+    found: dict[tuple[int, int], bytes] = {}
+    while len(found) < sum(bound.stop for bound in bounds.values()):
+        records = await reader.read(1_000, 0.05)
+        places = zip(records.partition.tolist(), records.offset.tolist(), strict=True)
+        found |= dict(zip(places, records.payload, strict=True))
+    await reader.close()
+    await log.close()
+    return found
+
+
+def test_positions_that_kafka_acknowledged_hold_the_events(kafka_server: KafkaServer) -> None:
+    """An event would be told durable that the topic does not have, or be waited for in the wrong place."""
+    kafka_server.create_topic(TOPIC, 3)
+    source = KafkaSource(kafka_server.bootstrap, TOPIC, "intake-test")
+    payloads = [json.dumps({"id": f"e{n}", "account": f"a{n % 7}"}).encode() for n in range(200)]
+
+    async def play() -> None:
+        intake = KafkaIntake(source, 60_000)
+        try:
+            pieces = [payloads[:1], payloads[1:100], payloads[100:]]
+            outcomes = [one for many in await asyncio.gather(*map(intake.publish, pieces)) for one in many]
+            assert await intake.publish([]) == []
+        finally:
+            await intake.close()
+        found = await logged(source)
+        assert len(found) == len(payloads)
+        for payload, outcome in zip(payloads, outcomes, strict=True):
+            assert isinstance(outcome, Position)
+            assert found[outcome.partition, outcome.position - 1] == payload
+        partitions = {json.loads(payload)["account"]: place[0] for place, payload in found.items()}
+        assert len({*partitions.values()}) > 1, "accounts are spread over partitions"
+        assert all(partitions[json.loads(payload)["account"]] == place[0] for place, payload in found.items())
+        assert intake.log is not None
+        assert intake.log.startswith("kafka:")
+
+    asyncio.run(asyncio.wait_for(play(), 240))
+
+
+def test_a_broker_that_is_away_takes_nothing(tmp_path: Path) -> None:
+    """A producer would be told that his events are safe while nobody has them."""
+
+    async def refused(source: KafkaSource | FileSource) -> str:
+        intake = open_intake(source, 200)
+        assert intake is not None
+        try:
+            await intake.publish([b"{}"])
+        except LogAwayError as error:
+            return str(error)
+        finally:
+            await intake.close()
+        return ""
+
+    assert "no Kafka broker answers" in asyncio.run(refused(KafkaSource("127.0.0.1:1", "t", "g")))
+    assert "cannot be added to" in asyncio.run(refused(FileSource(tmp_path / "none.jsonl")))
+    assert open_intake(FileSource(tmp_path / "events.jsonl.gz"), 200) is None
+    assert open_intake(GeneratorSource("skewed", 5), 200) is None
+
+
+def test_lines_of_several_writers_stay_whole(tmp_path: Path) -> None:
+    """Two processes that serve one log would tear each other's lines apart."""
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"first")  # without its line end
+
+    async def play() -> list[int]:
+        intakes = [FileIntake(path) for _ in range(4)]
+        bodies = [[f"{number}-{line}".encode() * 50 for line in range(20)] for number in range(40)]
+        results = await asyncio.gather(*(intakes[n % 4].publish(body) for n, body in enumerate(bodies)))
+        for intake in intakes:
+            await intake.close()
+        content = path.read_bytes()
+        for body, places in zip(bodies, results, strict=True):
+            for payload, place in zip(body, places, strict=True):
+                assert isinstance(place, Position)
+                assert content[place.position - len(payload) - 1 : place.position] == payload + b"\n"
+        return [len(line) for line in content.splitlines()]
+
+    assert len(asyncio.run(play())) == 801
