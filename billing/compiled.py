@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar, cast
 
 import numba
+import numpy as np
+from numpy.typing import NDArray
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 # Without reference counts: no compiled function makes an array, and counting takes half of the time of short calls.
@@ -21,3 +23,15 @@ def compiled(function: _Function) -> _Function:
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
         made = numba.njit(**_OPTIONS)(function)
     return cast("_Function", made)
+
+
+@compiled
+def item(array: NDArray[Any], at: int) -> Any:  # noqa: ANN401 - an element of the array
+    """Return `array[at]`, at >= 0, without asking for the sign of `at`, which may cost more than a byte does."""
+    return array[np.uint64(at)]
+
+
+@compiled
+def put(array: NDArray[Any], at: int, value: Any) -> None:  # noqa: ANN401
+    """Set `array[at]`, at >= 0, as `item` reads it."""
+    array[np.uint64(at)] = value

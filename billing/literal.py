@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from billing.compiled import compiled
+from billing.compiled import compiled, item, put
 from billing.hash64 import Bytes
 from billing.rows import decimal_texts
 from rules.columns import Decimals, Int64s
@@ -128,34 +128,37 @@ def _write_rows(
     """Write every row; returns the number of bytes written, with a comma at the end."""
     at = 0
     for row in range(max(start.shape[1], numbers.shape[1])):
-        for position in range(prefix):
-            out[at] = pool[position]
-            at += 1
+        at = _write_text(out, at, pool, 0, prefix)
         for field in range(len(kinds)):
             kind, place = kinds[field], places[field]
             if kind >= _SIGNED:
                 number = numbers[place, row]
                 if kind == _SIGNED and number < 0:
-                    out[at] = 45  # "-"
+                    put(out, at, 45)  # "-"
                     at += 1
                     number = -number  # the least int64 stays as it is, and is right as uint64
                 at = _write_number(out, at, np.uint64(number), scales[field])
+            elif kind == _QUOTED:
+                put(out, at, 39)  # "'"
+                at = _write_text(out, at + 1, pool, start[place, row], stop[place, row])
+                put(out, at, 39)
+                at += 1
             else:
-                if kind == _QUOTED:
-                    out[at] = 39  # "'"
-                    at += 1
-                for position in range(start[place, row], stop[place, row]):
-                    out[at] = pool[position]
-                    at += 1
-                if kind == _QUOTED:
-                    out[at] = 39
-                    at += 1
-            out[at] = 44  # ","
+                at = _write_text(out, at, pool, start[place, row], stop[place, row])
+            put(out, at, 44)  # ","
             at += 1
-        out[at - 1] = 41  # ")"
-        out[at] = 44
+        put(out, at - 1, 41)  # ")"
+        put(out, at, 44)
         at += 1
     return at
+
+
+@compiled
+def _write_text(out: Bytes, at: int, pool: Bytes, start: int, stop: int) -> int:
+    """Copy `pool[start:stop]`; returns where it ends."""
+    for position in range(stop - start):
+        put(out, at + position, item(pool, start + position))
+    return at + stop - start
 
 
 @compiled
@@ -168,7 +171,7 @@ def _write_number(out: Bytes, at: int, number: Any, scale: int) -> int:  # noqa:
         whole = number // _POWERS[scale]
         point = at + digits - scale
         _write_digits(out, at, point, whole)
-        out[point] = 46  # "."
+        put(out, point, 46)  # "."
         _write_digits(out, point + 1, point + 1 + scale, number - whole * _POWERS[scale])
         return point + 1 + scale
     _write_digits(out, at, at + digits, number)
@@ -180,12 +183,13 @@ def _write_digits(out: Bytes, start: int, stop: int, number: Any) -> None:  # no
     """Fill `out[start:stop]` with the last digits of a number, two at a time, since each pair takes one division."""
     while stop - start > 1:
         rest = number // np.uint64(100)
-        pair = 2 * np.int64(number - rest * np.uint64(100))
-        out[stop - 2], out[stop - 1] = _PAIRS[pair], _PAIRS[pair + 1]
+        pair = np.uint64(2) * (number - rest * np.uint64(100))
+        put(out, stop - 2, _PAIRS[pair])
+        put(out, stop - 1, _PAIRS[pair + np.uint64(1)])
         number = rest
         stop -= 2
     if stop > start:
-        out[start] = np.uint8(np.uint64(48) + number % np.uint64(10))
+        put(out, start, np.uint8(np.uint64(48) + number % np.uint64(10)))
 
 
 def _bytes(texts: pa.StringArray) -> bytes:
