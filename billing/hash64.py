@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from billing.compiled import compiled, item
+from rules.compiled import compiled, item
 
 Bytes = NDArray[np.uint8]
 _P1: Final = np.uint64(0x9E3779B185EBCA87)

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from billing.compiled import compiled, item, put
 from billing.hash64 import Bytes
 from rules.columns import MISSING, Coded, Dictionary, Int32s, Int64s
+from rules.compiled import compiled, item, put
 
 TEXTS_MAX: Final = 1 << 16  # remembered a column, about 10 MB; past it a new dictionary is begun
 _ROOM: Final = 1 << 10  # texts that there is room for at first; most columns have few

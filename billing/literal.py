@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from billing.compiled import compiled, item, put
 from billing.hash64 import Bytes
 from billing.rows import decimal_texts
 from rules.columns import Decimals, Int64s
+from rules.compiled import compiled, item, put, text_buffers
 
 # Printable ASCII that means nothing inside single quotes, under every sql_mode.
 _HARMLESS: Final = bytes(set(range(0x20, 0x7F)) - set(b"'\\"))
@@ -65,8 +65,8 @@ def literals(texts: pa.StringArray | pa.DictionaryArray) -> Field:
 
 def verbatim(texts: pa.StringArray, rows: NDArray[Any] | None = None) -> Field:
     """Take texts as they are, which are SQL already; rows: which text each value is (default: one after another)."""
-    offsets = np.frombuffer(texts.buffers()[1], dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
-    bounds = offsets.astype(np.int64) - int(offsets[0])
+    bounds = text_buffers(texts)[1].astype(np.int64)
+    bounds -= bounds[0]
     start, stop = bounds[:-1], bounds[1:]
     if rows is not None:
         start, stop = start[rows], stop[rows]
@@ -194,9 +194,5 @@ def _write_digits(out: Bytes, start: int, stop: int, number: Any) -> None:  # no
 
 def _bytes(texts: pa.StringArray) -> bytes:
     """Return all texts one after another: they already stand like that in the array's buffer."""
-    _, offsets, data = texts.buffers()
-    if data is None:
-        return b""
-    bounds = np.frombuffer(offsets, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
-    text: bytes = data[int(bounds[0]) : int(bounds[-1])].to_pybytes()
-    return text
+    letters, bounds = text_buffers(texts)
+    return letters[bounds[0] : bounds[-1]].tobytes()

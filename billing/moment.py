@@ -9,9 +9,9 @@ from typing import Final
 
 import numpy as np
 
-from billing.compiled import compiled, item
 from billing.hash64 import Bytes
 from rules.columns import Int64s
+from rules.compiled import compiled, item
 
 SECOND_US: Final = 1_000_000
 HOUR_SECONDS: Final = 3_600

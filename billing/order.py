@@ -10,16 +10,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from billing.charge import Bools
-from billing.compiled import compiled, item, put
 from billing.digest import UInt64s
 from billing.hash64 import Bytes, hash64
 from rules.columns import Int32s, Int64s
+from rules.compiled import compiled, item, put, text_buffers
 
 
 def part_order(owner: Int64s, keys: pa.StringArray) -> NDArray[np.intp]:
     """Return the parts in the order of their owner (account and day), then of their key."""
     order = np.argsort(owner, kind="stable")
-    if _are_ascending(*_buffers(keys), owner, order):
+    if _are_ascending(*text_buffers(keys), owner, order):
         return order  # ids often count up, or an account has one event in a batch
     return np.lexsort((ranks(keys), owner))
 
@@ -29,15 +29,8 @@ def repeated(texts: pa.StringArray) -> Bools:
     size = 1 << (2 * len(texts)).bit_length()
     mask = np.zeros(len(texts), dtype=np.bool_)
     table, hashes = np.full(size, -1, dtype=np.int32), np.empty(len(texts), dtype=np.uint64)
-    _mark_repeated(*_buffers(texts), table, hashes, mask)
+    _mark_repeated(*text_buffers(texts), table, hashes, mask)
     return mask
-
-
-def _buffers(texts: pa.StringArray) -> tuple[Bytes, Int32s]:
-    """Return the bytes of all texts and n + 1 bounds of theirs in them."""
-    _, bounds, data = texts.buffers()
-    letters = np.frombuffer(b"" if data is None else data, dtype=np.uint8)
-    return letters, np.frombuffer(bounds, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
 
 
 @compiled

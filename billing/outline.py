@@ -14,12 +14,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from xxhash import xxh64_intdigest
 
-from billing.compiled import compiled
 from billing.hash64 import Bytes
 from billing.intern import Interner
 from billing.scan import ACCOUNT, FIELDS, ID, PRODUCT, Columns, Reader, kinds_of, read_events
 from billing.wire import ATTRIBUTES_MAX, PlainEvent
 from rules.columns import INT64_LIMIT, Coded, Decimals, Int64s, Units, widened
+from rules.compiled import compiled
 
 _EXACT: Final = Context(prec=80)  # the default of 28 digits would round what has 38
 

@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from billing.compiled import compiled, item
 from billing.hash64 import Bytes
+from rules.compiled import compiled, item
 
 PLACES_MAX: Final = 12  # DECIMAL(38,12) at rest
 INTEGER_DIGITS_MAX: Final = 26

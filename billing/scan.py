@@ -10,7 +10,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from xxhash import xxh64_intdigest
 
-from billing.compiled import compiled, item
 from billing.digest import attribute_digest, event_digest
 from billing.hash64 import Bytes, hash64
 from billing.moment import TIME_US_MAX, TIME_US_MIN, read_moment
@@ -25,6 +24,7 @@ from billing.wire import (
     USAGE,
 )
 from rules.columns import PICO_PLACES, Int64s
+from rules.compiled import compiled, item
 
 ID, ACCOUNT, PRODUCT, FIELDS = 0, 1, 2, 3  # rows of an outline; an attribute's is FIELDS and its place among the names
 _TIME, _QUANTITY, _TYPE, _ATTRIBUTES, _UNKNOWN = 3, 4, 5, 6, -1

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from billing.compiled import compiled, item, put
 from rules.columns import Decimals, Int64s, widened
+from rules.compiled import compiled, item, put
 
 
 def numbered(group: Int64s, key: Int64s) -> tuple[Int64s, Int64s]:

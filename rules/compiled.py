@@ -1,6 +1,7 @@
 """Compiled functions: loops over bytes and integers that numpy has no operation for, translated to machine code.
 
-Owns how they are compiled. They take numpy arrays and integers only, and never fail on what the arrays contain.
+Owns how they are compiled, and how columns of text get into them. They take numpy arrays and integers only, and never
+fail on what the arrays contain.
 Source of the rules: the numba reference manual, chapter "Supported Python features".
 """
 
@@ -9,6 +10,7 @@ from typing import Any, Final, TypeVar, cast
 
 import numba
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
@@ -35,3 +37,10 @@ def item(array: NDArray[Any], at: int) -> Any:  # noqa: ANN401 - an element of t
 def put(array: NDArray[Any], at: int, value: Any) -> None:  # noqa: ANN401
     """Set `array[at]`, at >= 0, as `item` reads it."""
     array[np.uint64(at)] = value
+
+
+def text_buffers(texts: pa.StringArray) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Return the bytes of a column of n texts, and n + 1 bounds of theirs in them, without a copy."""
+    _, bounds, data = texts.buffers()
+    letters = np.frombuffer(b"" if data is None else data, dtype=np.uint8)
+    return letters, np.frombuffer(bounds, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
