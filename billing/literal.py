@@ -24,6 +24,8 @@ _TEXT, _QUOTED, _SIGNED, _UNSIGNED = range(4)  # numbers last
 _POWERS: Final = np.array([10**exponent for exponent in range(20)], dtype=np.uint64)
 _PAIRS: Final = np.frombuffer("".join(f"{pair:02}" for pair in range(100)).encode(), dtype=np.uint8)
 _NONE: Final = np.zeros(0, dtype=np.int64)
+_NO_LETTERS: Final = np.zeros(0, dtype=np.uint8)
+_ARE_HARMLESS: Final = np.isin(np.arange(256), list(_HARMLESS))
 
 
 @attrs.frozen(eq=False)
@@ -37,7 +39,7 @@ class Field:
     kind: int
     numbers: Int64s = _NONE
     scale: int = 0
-    pool: bytes = b""
+    pool: Bytes = _NO_LETTERS
     start: Int64s = _NONE
     stop: Int64s = _NONE
 
@@ -58,19 +60,21 @@ def literals(texts: pa.StringArray | pa.DictionaryArray) -> Field:
     if isinstance(texts, pa.DictionaryArray):
         field, rows = literals(texts.dictionary), texts.indices.to_numpy()
         return attrs.evolve(field, start=field.start[rows], stop=field.stop[rows])
-    if _bytes(texts).translate(None, _HARMLESS):
+    field = verbatim(texts)
+    if not _all_in(field.pool, _ARE_HARMLESS):
         return verbatim(pa.array([literal(text) for text in texts.to_pylist()], type=pa.string()))
-    return attrs.evolve(verbatim(texts), kind=_QUOTED)
+    return attrs.evolve(field, kind=_QUOTED)
 
 
 def verbatim(texts: pa.StringArray, rows: NDArray[Any] | None = None) -> Field:
     """Take texts as they are, which are SQL already; rows: which text each value is (default: one after another)."""
-    bounds = text_buffers(texts)[1].astype(np.int64)
-    bounds -= bounds[0]
+    letters, bounds = text_buffers(texts)
     start, stop = bounds[:-1], bounds[1:]
     if rows is not None:
         start, stop = start[rows], stop[rows]
-    return Field(_TEXT, pool=_bytes(texts), start=start, stop=stop)
+    begin = int(bounds[0])
+    pool = letters[begin : bounds[-1]]  # as they stand, one after another, in the array's buffer
+    return Field(_TEXT, pool=pool, start=start.astype(np.int64) - begin, stop=stop.astype(np.int64) - begin)
 
 
 def integers(column: NDArray[np.integer[Any]]) -> Field:
@@ -87,14 +91,17 @@ def decimals(column: Decimals) -> Field:
     return Field(_SIGNED, numbers=column.units, scale=column.scale)
 
 
-def written(*fields: Field, before: str = "") -> bytes:
-    """Write rows of encoded fields as `(a,b),(c,d)`, each with `before` in front; one pass over all columns."""
+def written(*fields: Field, before: str = "") -> memoryview:
+    """Write rows of encoded fields as `(a,b),(c,d)`, each with `before` in front; one pass over all columns.
+
+    Returns the text where it was written, to be joined with others: megabytes of a large batch, copied once.
+    """
     texts = [field for field in fields if field.kind in {_TEXT, _QUOTED}]
     numbers = [field for field in fields if field.kind in {_SIGNED, _UNSIGNED}]
     place = {id(field): position for group in (texts, numbers) for position, field in enumerate(group)}
     count = max(len(field.start) + len(field.numbers) for field in fields)
     prefix = f"{before}(".encode()
-    pool = b"".join([prefix, *(field.pool for field in texts)])
+    pool = b"".join([prefix, *(field.pool.data for field in texts)])
     firsts = np.cumsum([len(prefix), *(len(field.pool) for field in texts)])[:-1]
     start, stop = np.empty((2, len(texts), count), dtype=np.int64)
     for position, (field, first) in enumerate(zip(texts, firsts.tolist(), strict=True)):
@@ -110,7 +117,7 @@ def written(*fields: Field, before: str = "") -> bytes:
     scales = np.array([field.scale for field in fields])
     letters = np.frombuffer(pool, dtype=np.uint8)
     size = _write_rows(out, len(prefix), kinds, places, scales, letters, start, stop, columns)
-    return out[: size - 1].tobytes()
+    return out[: size - 1].data
 
 
 @compiled
@@ -192,7 +199,9 @@ def _write_digits(out: Bytes, start: int, stop: int, number: Any) -> None:  # no
         put(out, start, np.uint8(np.uint64(48) + number % np.uint64(10)))
 
 
-def _bytes(texts: pa.StringArray) -> bytes:
-    """Return all texts one after another: they already stand like that in the array's buffer."""
-    letters, bounds = text_buffers(texts)
-    return letters[bounds[0] : bounds[-1]].tobytes()
+@compiled
+def _all_in(letters: Bytes, chosen: NDArray[np.bool_]) -> bool:
+    for at in range(len(letters)):  # noqa: SIM110 - compiled, which generators are not
+        if not chosen[letters[at]]:
+            return False
+    return True
