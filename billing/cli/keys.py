@@ -7,7 +7,6 @@ import secrets
 import time
 from typing import Final, Literal
 
-from cyclopts import App
 from rich.table import Table
 
 from billing.adapters.keyfile import KeyFile
@@ -25,16 +24,6 @@ _LASTING: Final = re.compile(r"([1-9][0-9]{0,5})([mhd])")
 
 class NoSuchKeyError(BillingError):
     """No key has this id."""
-
-
-def register(app: App) -> None:
-    """Add these commands."""
-    group = App(name="keys", help="Make and revoke the keys of the HTTP API.")
-    group.command(create)
-    group.command(list_keys, name="list")
-    group.command(revoke)
-    group.command(log)
-    app.command(group)
 
 
 def create(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import uvloop
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
@@ -27,12 +27,6 @@ _T = TypeVar("_T")
 
 Since = Annotated[str | None, Parameter(name="--from", help="From this day or RFC 3339 moment on.")]
 Until = Annotated[str | None, Parameter(name="--to", help="Before this day or RFC 3339 moment.")]
-
-
-def register(app: App) -> None:
-    """Add these commands."""
-    for command in (balance, usage, transactions, explain, export, serve):
-        app.command(command)
 
 
 def ask(config: Path, question: Callable[[Reads], Coroutine[Any, Any, _T]]) -> _T:
