@@ -4,36 +4,35 @@ import asyncio
 import json
 from pathlib import Path
 
-from billing.adapters import open_source
+from confluent_kafka import Consumer, TopicPartition
+
 from billing.adapters.intake import FileIntake, KafkaIntake, LogAwayError, open_intake
 from billing.answers import Position
 from billing.source_settings import FileSource, GeneratorSource, KafkaSource
 from ops.local.kafka import KafkaServer
 
 TOPIC = "intake"
+PARTITIONS = 3
 
 
-async def logged(source: KafkaSource) -> dict[tuple[int, int], bytes]:
-    """Read the whole topic: payloads by partition and offset."""
-    log = open_source(source, follow=False)
-    await log.open()
-    bounds = await log.bounds(await log.partitions())
-    log.reader()  # the group's member, which reads nothing here
-    reader = log.reader()
-    await reader.seek(dict.fromkeys(bounds, 0))
+def logged(source: KafkaSource, count: int) -> dict[tuple[int, int], bytes]:
+    """Read the topic from its start: payloads by partition and offset."""
+    consumer = Consumer({"bootstrap.servers": source.bootstrap, "group.id": "test", "enable.auto.commit": False})
     found: dict[tuple[int, int], bytes] = {}
-    while len(found) < sum(bound.stop for bound in bounds.values()):
-        records = await reader.read(1_000, 0.05)
-        places = zip(records.partition.tolist(), records.offset.tolist(), strict=True)
-        found |= dict(zip(places, records.payload, strict=True))
-    await reader.close()
-    await log.close()
+    try:
+        consumer.assign([TopicPartition(TOPIC, partition, 0) for partition in range(PARTITIONS)])
+        while len(found) < count:
+            for message in consumer.consume(1_000, 0.2):
+                assert message.error() is None
+                found[message.partition() or 0, message.offset() or 0] = message.value() or b""
+    finally:
+        consumer.close()
     return found
 
 
 def test_positions_that_kafka_acknowledged_hold_the_events(kafka_server: KafkaServer) -> None:
     """An event would be told durable that the topic does not have, or be waited for in the wrong place."""
-    kafka_server.create_topic(TOPIC, 3)
+    kafka_server.create_topic(TOPIC, PARTITIONS)
     source = KafkaSource(kafka_server.bootstrap, TOPIC, "intake-test")
     payloads = [json.dumps({"id": f"e{n}", "account": f"a{n % 7}"}).encode() for n in range(200)]
 
@@ -45,7 +44,7 @@ def test_positions_that_kafka_acknowledged_hold_the_events(kafka_server: KafkaSe
             assert await intake.publish([]) == []
         finally:
             await intake.close()
-        found = await logged(source)
+        found = await asyncio.to_thread(logged, source, len(payloads))
         assert len(found) == len(payloads)
         for payload, outcome in zip(payloads, outcomes, strict=True):
             assert isinstance(outcome, Position)
