@@ -86,6 +86,11 @@ def slow_body(request: _AnyRequest, _error: TimeoutError) -> Response[bytes]:
     return _response(HTTPStatus.REQUEST_TIMEOUT, "the body did not come in time; send it again, faster", request)
 
 
+def too_deep(request: _AnyRequest, _error: RecursionError) -> Response[bytes]:
+    """Answer a body of lists within lists without end."""
+    return _response(HTTPStatus.BAD_REQUEST, "the body is nested too deeply", request)
+
+
 def http(request: _AnyRequest, error: HTTPException) -> Response[bytes]:
     """Answer a request for no such route, with a wrong method, a wrong key or wrong parameters."""
     extra = error.extra if isinstance(error.extra, list) else []
@@ -113,6 +118,7 @@ HANDLERS: Final[dict[Any, Any]] = {
     LogAwayError: log_away,
     KeyFileError: key_file,
     TimeoutError: slow_body,
+    RecursionError: too_deep,
     HTTPException: http,
     Exception: unexpected,
 }
