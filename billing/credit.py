@@ -4,7 +4,7 @@ Owns the terms of a credit, their bounds and their canonical text. Must not know
 """
 
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Context, Decimal
 from enum import StrEnum
 from typing import Any, Final, Self
 
@@ -19,6 +19,7 @@ from rules.describe import time_text
 CREDIT: Final = "credit"  # the type of such an event, and what stands for its product
 PRIORITY_MAX: Final = 255  # 0 is drawn first; an 8-bit number, as vendors have it
 PRIORITY_DEFAULT: Final = 50
+_EXACT: Final = Context(prec=80)
 PRODUCTS_MAX: Final = 32  # of a scope: with 64 bytes each its text fits beside the other terms into records.kept
 
 
@@ -29,17 +30,20 @@ class Kind(StrEnum):
     GRANT = "grant"  # pays charges of its scope in its hours, before any payment does
 
 
+_NULL: Final = msgspec.Raw(b"null")
+
+
 class TermsError(ValueError):
     """Terms that no credit may have; says which."""
 
 
 class CreditForm(msgspec.Struct, forbid_unknown_fields=True):
-    """The JSON form; what a payment may not have is None where it is absent. Amounts are literal text."""
+    """The JSON form; what a payment may not have is null where it is absent. Amounts are literal text."""
 
     kind: str
     amount: msgspec.Raw
     currency: str
-    cost: msgspec.Raw | None = None
+    cost: msgspec.Raw = _NULL
     priority: int | None = None
     expires: str | None = None
     products: list[str] | None = None
@@ -64,9 +68,9 @@ class Credit:
     @property
     def text(self) -> str:
         """Return the terms as JSON, the same for the same terms however they were written; in `records.kept`."""
-        terms: dict[str, Any] = {"kind": self.kind, "amount": f"{self.amount:f}", "currency": self.currency}
-        if self.kind is Kind.GRANT:
-            terms |= {"cost": f"{self.cost:f}", "priority": self.priority}
+        terms: dict[str, Any] = {"kind": self.kind, "amount": _written(self.amount), "currency": self.currency}
+        if self.kind == Kind.GRANT:  # not `is`: a table has the text
+            terms |= {"cost": _written(self.cost), "priority": self.priority}
         if self.expires_us is not None:
             terms["expires"] = time_text(self.expires_us)
         if self.products:
@@ -81,9 +85,10 @@ class Credit:
         _require(amount > 0, "amount is zero")
         if kind is Kind.PAYMENT:
             for name in ("cost", "priority", "expires", "products"):
-                _require(getattr(form, name) is None, f"{name} is of grants; a payment pays anything and never expires")
+                is_absent = getattr(form, name) in (None, _NULL)
+                _require(is_absent, f"{name} is of grants; a payment pays anything and never expires")
             return cls(kind, form.currency, amount, amount, PRIORITY_DEFAULT, None, ())
-        cost = Decimal(0) if form.cost is None else _number("cost", form.cost)
+        cost = Decimal(0) if form.cost == _NULL else _number("cost", form.cost)
         priority = PRIORITY_DEFAULT if form.priority is None else form.priority
         _require(0 <= priority <= PRIORITY_MAX, f"priority is not an integer from 0 to {PRIORITY_MAX}")
         expires_us = None if form.expires is None else _moment(form.expires)
@@ -91,6 +96,11 @@ class Credit:
         products = form.products
         _require(products is None or 0 < len(products) <= PRODUCTS_MAX, f"products has not 1 to {PRODUCTS_MAX} entries")
         return cls(kind, form.currency, amount, cost, priority, expires_us, tuple(sorted(set(products or ()))))
+
+
+def _written(amount: Decimal) -> str:
+    """Write an amount without trailing zeros, as whatever came back from a table too."""
+    return f"{_EXACT.normalize(amount):f}"
 
 
 def _require(fact: bool, otherwise: str) -> None:  # noqa: FBT001 - what is required, not how to do it

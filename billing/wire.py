@@ -174,18 +174,24 @@ def read_event(body: bytes) -> PlainEvent:
 
 def _has_terms(outline: Mapping[str, msgspec.Raw]) -> bool:
     with suppress(ValueError, RecursionError):
-        return CREDIT in (_decode_outline(outline["data"]) if "specversion" in outline else outline)
+        return CREDIT in _fields(outline)
     return False
 
 
 def _readable_account(outline: Mapping[str, msgspec.Raw]) -> str | None:
     """Return the account of an event that is otherwise wrong, if it can be read: its quarantine goes to that shard."""
     with suppress(ValueError, RecursionError):
-        if "specversion" in outline:
-            outline = _decode_outline(outline["data"]) if "data" in outline else {}
-        account = msgspec.json.decode(outline["account"], type=str) if "account" in outline else ""
+        fields = _fields(outline)
+        account = msgspec.json.decode(fields["account"], type=str) if "account" in fields else ""
         return account if is_identifier(account) else None
     return None
+
+
+def _fields(outline: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec.Raw]:
+    """Return the fields that both forms have, wherever they stand. Raises ValueError or RecursionError."""
+    if "specversion" not in outline:
+        return outline
+    return _decode_outline(outline["data"]) if "data" in outline else {}
 
 
 def _plain(

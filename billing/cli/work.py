@@ -5,8 +5,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -183,7 +184,7 @@ def _progress() -> Progress:
 
 
 def audit(config: ConfigPath = DEFAULT_CONFIG, *, json: bool = False) -> int:
-    """Check conservation on every shard: records, rollups, balances, counters and cursors agree to the last place.
+    """Check conservation on every shard: records, rollups, balances, counters, credits and cursors agree exactly.
 
     Exit code 1 on any difference.
 
@@ -206,7 +207,7 @@ def audit(config: ConfigPath = DEFAULT_CONFIG, *, json: bool = False) -> int:
     wrong = sum(one.wrong for one in audits)
     if not json:
         out.print(
-            "audit clean: every record, rollup, balance, counter and cursor agrees"
+            "audit clean: every record, rollup, balance, counter, credit and cursor agrees"
             if not wrong
             else f"{wrong} differences"
         )
@@ -231,13 +232,17 @@ async def audit_all(found: Deployment) -> list[ShardAudit]:
 def audit_table(audits: Sequence[ShardAudit]) -> Table:
     """Return one row a shard."""
     table = Table("shard", box=None, header_style="bold")
-    for title in ("accounts", "events", "lines", "duplicates", "quarantined", "amount", "differences"):
+    for title in ("accounts", "events", "lines", "duplicates", "quarantined", "amount", "credited", "differences"):
         table.add_column(title, justify="right")
     for one in audits:
-        amounts = " ".join(f"{plain(amount)} {currency}" for currency, amount in sorted(one.amounts.items()))
         counts = (one.accounts, one.events, one.lines, one.duplicates, one.quarantined)
-        table.add_row(one.shard, *(f"{count:,}" for count in counts), amounts, str(one.wrong))
+        sums = (_sums(one.amounts), _sums(one.credited))
+        table.add_row(one.shard, *(f"{count:,}" for count in counts), *sums, str(one.wrong))
     return table
+
+
+def _sums(amounts: Mapping[str, Decimal]) -> str:
+    return " ".join(f"{plain(amount)} {currency}" for currency, amount in sorted(amounts.items()))
 
 
 def generate(
