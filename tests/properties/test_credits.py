@@ -1,30 +1,23 @@
 """Properties of credits: what grants have paid is what the oracle says, in any order and however the log is cut."""
 
 import json
-from collections.abc import Sequence
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.adapters.memory import MemoryShard
-from billing.balance import Balance
-from billing.cursor import Claim
-from billing.fold import part_keys
-from billing.ports import Applied, Reaction, Refused
-from billing.standing import Pieces, Standing, live, standings
 from generators import oracle
 from generators.oracle_credit import Credit, Terms, standing
-from rules.burndown import Charged, Grant, drawn, edges
-from tests.pipeline import COUNTING, LOG, Pipeline, pipeline_in
+from rules.burndown import Charged, Grant, drawn
+from tests.credited import agreed, bill, standing_of
+from tests.pipeline import COUNTING, Pipeline, pipeline_in
 from tests.simulation.check import check_sums
 
-PICO = Decimal("1e-12")
 AT_US = 1_767_225_600_000_000 + 30 * 3_600_000_000
 COUNTING_HOURLY = COUNTING + "- {name: hourly, every: hour, by: [product]}\n"
 HOURS = st.sampled_from([0, 1, 2, 2, 3, 4, 25, 26])  # dense, so that grants and charges meet; two days
@@ -87,56 +80,10 @@ def counting(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pipeline, Path]:
     return pipeline_in(folder, charges=COUNTING_HOURLY), folder / "book.yaml"
 
 
-def _bill(pipeline: Pipeline, pieces: Sequence[Sequence[bytes]], *, looks: bool) -> MemoryShard:
-    """Bill pieces of a log one after the other, as the engine does; looks: asks first, which must change nothing."""
-    shard = MemoryShard("s1")
-    shard.claim(Claim(LOG, {0: 0}, 1, 1))
-    start = 0
-    for piece in pieces:
-        batch = pipeline.slice(piece, start)
-        outcome = shard.apply(pipeline.fold(batch, shard.existing(part_keys(batch)) if looks else {}))
-        if isinstance(outcome, Refused):
-            assert (looks, outcome.reaction) == (False, Reaction.DUPLICATES)
-            outcome = shard.apply(pipeline.fold(batch, shard.existing(part_keys(batch))))
-        assert outcome == Applied()
-        start += len(piece)
-    return shard
-
-
-def _pieces(shard: MemoryShard, account: str) -> Pieces:
-    """Return what the selects of `billing.standing` return of an account on a shard with tables."""
-    tables = shard.tables
-    found = live(row for row in tables.credits.values() if row.account == account)
-    own = edges(one.grant for one in found if one.kind == "grant")
-    charges = [
-        Charged(bucket // 3_600, str(msgspec.json.decode(dims)[0]), int(amount / PICO))
-        for (_, of, rollup, bucket, dims), (_, _, amount, _) in tables.rollups.items()
-        if (of, rollup) == (account, "hourly")
-    ]
-    balances = [
-        Balance(account, currency, amount, events, checksum)
-        for (_, of, currency), (events, amount, checksum) in tables.balances.items()
-        if of == account
-    ]
-    return Pieces(balances, found, own, charges)
-
-
-def _standing(shard: MemoryShard, account: str) -> Standing:
-    (found,) = standings([_pieces(shard, account)], "USD", AT_US)
-    return found
-
-
 def _check(shard: MemoryShard, expected: oracle.Expected) -> None:
     assert {place[2]: str(one.reason) for place, one in shard.tables.quarantine.items()} == expected.rejects
     for account in expected.accounts:
-        found, wanted = _standing(shard, account), expected.standing(account, AT_US)
-        for name in ("charged", "credited", "granted", "drawn", "expired", "remaining", "due"):
-            assert (name, getattr(found, name)) == (name, getattr(wanted, name))
-        left = {(one.credit.time_us, one.credit.id): one.expired + one.remaining for one in found.credits}
-        assert left == wanted.left
-        assert found.charged == found.drawn + found.due
-        assert found.credited == found.drawn + found.expired + found.remaining
-        assert all(0 <= one.drawn <= one.credit.amount for one in found.credits)
+        agreed(shard, expected, account, AT_US)
 
 
 @settings(max_examples=60, deadline=None)
@@ -147,7 +94,7 @@ def test_linear_standings_are_the_oracles(
     """A customer's grants would pay more, less, or other charges than the order of drawing says."""
     pipeline, book = linear
     cuts_within = sorted({0, len(log), *(cut for cut in cuts if cut < len(log))})
-    shard = _bill(pipeline, [log[a:b] for a, b in pairwise(cuts_within)], looks=looks)
+    shard = bill(pipeline, [log[a:b] for a, b in pairwise(cuts_within)], looks=looks)
     check_sums(shard, book)
     _check(shard, oracle.run(log, book))
 
@@ -158,7 +105,7 @@ def test_counting_standings_are_the_oracles(counting: tuple[Pipeline, Path], log
     """Under volume prices, which may charge below zero, grants would pay for what costs nothing any more."""
     pipeline, book = counting
     cuts_within = sorted({0, len(log), *(cut for cut in cuts if cut < len(log))})
-    shard = _bill(pipeline, [log[a:b] for a, b in pairwise(cuts_within)], looks=False)
+    shard = bill(pipeline, [log[a:b] for a, b in pairwise(cuts_within)], looks=False)
     _check(shard, oracle.run(log, book))
 
 
@@ -173,11 +120,11 @@ def test_order_changes_no_standing(linear: tuple[Pipeline, Path], log: list[byte
         bodies.setdefault((one["account"], one["id"], one["time"][:10]), said)
     log = [one for one in log if (said := {**json.loads(one), "type": "any"}) in bodies.values()]
     order = data.draw(st.permutations(log))
-    shards = [_bill(pipeline, [piece], looks=True) for piece in (log, order)]
+    shards = [bill(pipeline, [piece], looks=True) for piece in (log, order)]
     accounts = [{key[1] for key in shard.tables.balances} for shard in shards]
     assert accounts[0] == accounts[1]
     for account in accounts[0]:
-        first, second = (_standing(shard, account) for shard in shards)
+        first, second = (standing_of(shard, account, AT_US) for shard in shards)
         assert (first.credited, first.drawn, first.due, first.credits) == (
             second.credited, second.drawn, second.due, second.credits,
         )  # fmt: skip
