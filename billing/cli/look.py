@@ -86,13 +86,13 @@ def usage(account: str, config: ConfigPath = DEFAULT_CONFIG, *, rollup: str, jso
 
 
 def export(
-    table: Literal["balances", "rollups", "tiers", "records"],
+    table: Literal["balances", "rollups", "tiers", "credits", "records"],
     config: ConfigPath = DEFAULT_CONFIG,
     *,
     form: Annotated[Literal["csv", "parquet"], Parameter(name="--format")],
     out_file: Annotated[Path | None, Parameter(name="--out")] = None,
 ) -> int:
-    """Write all balances, rollups, tiers (what was used) or records, from every shard, with exact decimals.
+    """Write all balances, rollups, tiers (what was used), credits or records, from every shard, with exact decimals.
 
     Parameters
     ----------
