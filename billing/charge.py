@@ -95,7 +95,7 @@ class Charges:
         if mask.all():
             return self
         rows = np.flatnonzero(mask)
-        lines = mask[self.part]
+        lines = np.flatnonzero(mask[self.part])
         renumbered = np.cumsum(mask, dtype=np.int32) - 1
         return Charges(
             partition=self.partition[rows],
@@ -204,9 +204,10 @@ def _assemble(
     events: Events, priced: Priced, accepted: Bools, kept: pa.StringArray, book: Book, routing_names: Iterable[str]
 ) -> Charges:
     lines = priced.lines
-    chosen = accepted[lines.event]
+    priced_lines = accepted[lines.event]
     if events.credits:
-        chosen &= ~np.isin(lines.event, list(events.credits))
+        priced_lines &= ~np.isin(lines.event, list(events.credits))
+    chosen = np.flatnonzero(priced_lines)
     event = lines.event[chosen].astype(np.int64)
     account = lines.account.codes[chosen].astype(np.int64)
     rule = lines.rule[chosen].astype(np.int64)
