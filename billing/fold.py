@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from billing.batch import Slice
 from billing.charge import Bools, Charges
+from billing.credit_rows import CreditRow, credit_rows
 from billing.event import Rejected
 from billing.moment import DAY_US
 from billing.order import repeated
@@ -91,6 +92,7 @@ class Transaction:
     rollups: RollupColumns
     balances: BalanceColumns
     quarantine: Sequence[Rejected]
+    credits: Sequence[CreditRow] = ()
     tiers: TierColumns = NO_TIERS
     draft: Draft | None = None
 
@@ -194,6 +196,7 @@ def fold(
         rollups=rollups,
         balances=balances,
         quarantine=quarantine,
+        credits=credit_rows(charges, slot),
         draft=draft,
     )
 

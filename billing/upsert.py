@@ -11,6 +11,7 @@ import attrs
 import numpy as np
 import pyarrow as pa
 
+from billing.credit_rows import CreditRow
 from billing.cursor import Claim
 from billing.event import Rejected
 from billing.fold import PartKey, Transaction
@@ -62,6 +63,8 @@ def packet(transaction: Transaction, dialect: Dialect, payload_bytes_max: int) -
     named.append(("guard", (_guard(len(transaction.moves)).encode(),)))
     if len(transaction.records):
         named.append(("records", _records(transaction.records)))
+    if transaction.credits:
+        named.append(("credits", (_credits(transaction.credits).encode(),)))
     if len(transaction.tiers):
         named.append(("tiers", _tiers(transaction.tiers, dialect)))
     if len(transaction.records):
@@ -225,6 +228,18 @@ def _tail_texts(tails: Sequence[Tail]) -> pa.StringArray:
         ],
         type=pa.string(),
     )
+
+
+def _credits(rows: Sequence[CreditRow]) -> str:
+    """Write credits whose records are new; one that is there already outlived its records, which expire."""
+    columns = "slot,account,day,event,line,time_us,digest,kind,currency,amount,cost,priority,expires_us,products"
+    values = ",".join(
+        f"({one.slot:d},{literal(one.account)},{literal(one.day)},{literal(one.event)},{one.line:d},{one.time_us:d},"
+        f"{one.digest:d},{literal(one.kind)},{literal(one.currency)},{one.amount:f},{one.cost:f},{one.priority:d},"
+        f"{'NULL' if one.expires_us is None else f'{one.expires_us:d}'},{literal(one.products)})"
+        for one in rows
+    )
+    return f"INSERT INTO credits ({columns}) VALUES {values} ON DUPLICATE KEY UPDATE digest=credits.digest"
 
 
 def _tier_key(keys: TierKeys) -> tuple[Field, ...]:

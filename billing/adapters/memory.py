@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import attrs
 
+from billing.credit_rows import CreditRow
 from billing.cursor import Claim, Standing
 from billing.event import Rejected
 from billing.fold import PartKey, Transaction
@@ -48,6 +49,7 @@ class Tables:
     rollups: dict[tuple[int, str, str, int, str], tuple[int, Decimal, Decimal, int]] = attrs.Factory(dict)
     balances: dict[tuple[int, str, str], tuple[int, Decimal, int]] = attrs.Factory(dict)
     tiers: dict[TierKey, tuple[Decimal, int, Decimal]] = attrs.Factory(dict)
+    credits: dict[tuple[int, str, str, str, int], CreditRow] = attrs.Factory(dict)
     quarantine: dict[tuple[str, int, int], Rejected] = attrs.Factory(dict)
 
 
@@ -107,6 +109,8 @@ class MemoryShard:
         )
         for *key, quantity, events, amount in transaction.tiers.tuples():
             tables.tiers[tuple(key)] = Decimal(quantity), events, Decimal(amount)
+        for credit in transaction.credits:
+            tables.credits.setdefault(credit.key, credit)
         for reject in transaction.quarantine:
             tables.quarantine.setdefault((transaction.log, reject.partition, reject.offset), reject)
         return Applied(transaction)

@@ -103,6 +103,7 @@ def _show(told: Explained) -> None:
         ("rollups, added to", told.rows.rollups),
         ("balances, added to", told.rows.balances),
         ("tiers, as they then stand", told.rows.tiers),
+        ("credits", told.rows.credits),
     ):
         if rows:
             _say(f"\n{title}")
