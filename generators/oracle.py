@@ -17,6 +17,7 @@ import attrs
 
 from generators.oracle_book import EXACT, Book, Counters, Line, load
 from generators.oracle_event import DAY_US, Event, RejectedError, parse, text_of
+from generators.oracle_tiers import State
 
 _DIMENSION_BYTES_MAX: Final = 64  # a dimension's value is part of a rollup's primary key
 _HOUR_US: Final = 3_600_000_000
@@ -45,7 +46,7 @@ class Expected:
     events = accepted + duplicates + the rejected ones, voids among them; lines: records, also those of voids;
     accounts: by charged account, with lines and events that were taken back subtracted; rules: by (account, rule);
     rollups: by (account, rollup, bucket start in microseconds since 1970-01-01 UTC, values of `by`, None where absent);
-    rejects: reason by log position.
+    rejects: reason by log position; counters: by (account, rule, start of the period in seconds).
     """
 
     events: int
@@ -56,6 +57,7 @@ class Expected:
     rules: Mapping[RuleKey, Total]
     rollups: Mapping[RollupKey, Total]
     rejects: Mapping[int, str]
+    counters: Mapping[tuple[str, str, int], State]
 
     @property
     def balances(self) -> dict[str, Decimal]:
@@ -127,6 +129,7 @@ def run(payloads: Iterable[bytes], book_path: Path | str) -> Expected:
         rules={key: total.frozen() for key, total in tally.rules.items()},
         rollups={key: total.frozen() for key, total in tally.rollups.items()},
         rejects=rejects,
+        counters=counters.states,
     )
 
 

@@ -83,6 +83,10 @@ class MemoryShard:
             expected = move.start, transaction.map_version, transaction.book_version
             if cursor is None or (cursor.next_offset, cursor.map_version, cursor.book_version) != expected:
                 return Refused(Reaction.FENCED, f"{self.name}: cursor of partition {move.partition} does not match")
+        newest = transaction.map_version, transaction.book_version
+        for cursor in tables.cursors.values() if not transaction.moves else ():
+            if cursor.map_version > newest[0] or cursor.book_version > newest[1]:
+                return Refused(Reaction.FENCED, f"{self.name}: a cursor has a newer map or book")
         transaction = self._settled(transaction)
         rows = list(transaction.records.tuples())
         keys = [row[:5] for row in rows]
@@ -131,9 +135,9 @@ class MemoryShard:
         return Known.of_rows(rows)
 
     def _settled(self, transaction: Transaction) -> Transaction:
-        if transaction.draft is None:
+        if transaction.counters is None:
             return transaction
-        keys = transaction.draft.counted.keys.tuples()
+        keys = transaction.counters.tuples()
         state = [self.tables.tiers.get(key, (Decimal(0), 0, Decimal(0))) for key in keys]
         quantities, events, amounts = zip(*state, strict=True)
         return transaction.settled(used_of(list(map(_pico, quantities)), events, list(map(_pico, amounts))))

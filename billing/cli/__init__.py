@@ -1,8 +1,9 @@
 """The command line: `billing`.
 
 Owns how commands are found, how errors are told (one line each, an exit code) and how logs look. Each module holds the
-commands of one kind of user: `work` runs the engine, `look` reads what it wrote, `quarantine` is for what could not
-be billed, `books` is for who writes prices, `shards` and `servers` for who keeps databases, `demo` for who is new.
+commands of one kind of user: `work` runs the engine, `look` reads what it wrote, `closing` ends periods, `quarantine`
+is for what could not be billed, `books` is for who writes prices, `shards` and `servers` for who keeps databases,
+`demo` for who is new.
 """
 
 import logging
@@ -15,7 +16,7 @@ from typing import Any, Final, NoReturn
 import structlog
 from cyclopts import App, CycloptsError
 
-from billing.cli import books, demo, look, quarantine, servers, shards, work
+from billing.cli import books, closing, demo, look, quarantine, servers, shards, work
 from billing.errors import BillingError
 from generators.arrivals import ArrivalsError
 from generators.faults import FaultsError
@@ -43,7 +44,7 @@ def version() -> str:
 
 
 app = App(name="billing", help="Exactly-once billing of microtransactions.", version=version)
-for module in (demo, work, look, quarantine, books, shards, servers):
+for module in (demo, work, look, closing, quarantine, books, shards, servers):
     module.register(app)
 
 

@@ -101,8 +101,16 @@ LINEAR = st.sampled_from(
         "price: {flat: 3}, per_period: {per: {hour: {zone: Europe/Berlin}}, minimum: 10}",
     ]
 )
-CUMULATIVE = st.builds("price: {}{}{}".format, curves(), ROUNDINGS, CAPS)
-ORDERED = st.builds("price: {}{}{}{}".format, st.one_of(curves(), free_percentages()), ROUNDINGS, CAPS, BOUNDED)
+
+
+def _without_endless_minimum(rule: str) -> str:
+    return rule.replace("minimum: 3, ", "") if "per: ever" in rule else rule  # is refused: it would never be due
+
+
+CUMULATIVE = st.builds("price: {}{}{}".format, curves(), ROUNDINGS, CAPS).map(_without_endless_minimum)
+ORDERED = st.builds("price: {}{}{}{}".format, st.one_of(curves(), free_percentages()), ROUNDINGS, CAPS, BOUNDED).map(
+    _without_endless_minimum
+)
 
 EVENTS = st.fixed_dictionaries(
     {
