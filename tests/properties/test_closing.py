@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.cursor import Claim
@@ -22,6 +22,7 @@ from rules.commitment import SETTLED_AS
 from rules.load import load
 from sharding.shardmap import ShardMap
 from tests.closing import close
+from tests.examples import examples
 from tests.pipeline import LOG, Pipeline, payload
 from tests.rulebooks import rules_of
 from tests.stores import MemoryPlace
@@ -106,7 +107,7 @@ def _copies(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     rules=st.lists(st.one_of(LINEAR, CUMULATIVE), min_size=3, max_size=3),
     contracts=CONTRACTS,
