@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 import attrs
 from sqlalchemy import Connection, select
 
+from billing.ledger import EXACT
 from billing.schema import records
 from billing.voids import VOIDED_RULE
+
+_TWELVE_PLACES: Final = Decimal("1e-12")
 
 
 class State(StrEnum):
@@ -33,8 +37,8 @@ class RecordedLine:
     line: int
     rule: str
     book_version: int
-    quantity: Decimal
-    amount: Decimal
+    quantity: str
+    amount: str
     currency: str
 
 
@@ -44,7 +48,24 @@ def read_lines(connection: Connection, slots: Sequence[int], account: str, day: 
     query = select(*(records.c[name] for name in names)).where(
         records.c.slot.in_(slots), records.c.account == account, records.c.day == day, records.c.event == key
     )
-    return [RecordedLine(*row) for row in connection.execute(query.order_by(records.c.line))]
+    found = connection.execute(query.order_by(records.c.line))
+    return [
+        RecordedLine(
+            account=row.account,
+            event=row.event,
+            line=row.line,
+            rule=row.rule,
+            book_version=row.book_version,
+            quantity=_exact(row.quantity),
+            amount=_exact(row.amount),
+            currency=row.currency,
+        )
+        for row in found
+    ]
+
+
+def _exact(number: Decimal) -> str:
+    return f"{number.quantize(_TWELVE_PLACES, context=EXACT):f}"  # SQLite keeps the text that it was given
 
 
 def state_of(lines: Sequence[RecordedLine]) -> State:

@@ -2,6 +2,7 @@
 
 import sys
 from datetime import date
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
@@ -108,9 +109,7 @@ def _show_recorded(lines: list[RecordedLine]) -> None:
     _say(f"\nrecorded: {state_of(lines)}")
     rows = (attrs.asdict(line) for line in lines)
     if lines:
-        _show_rows(
-            tuple(row | {"quantity": counted(row["quantity"]), "amount": counted(row["amount"])} for row in rows)
-        )
+        _show_rows(tuple(row | {name: counted(Decimal(row[name])) for name in ("quantity", "amount")} for row in rows))
 
 
 def _payload(event: str) -> bytes:
