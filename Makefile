@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 SEEDS ?= 100000
+EXAMPLES ?= 10000
 FAULT_EVENTS ?= 1000000
 FAULT_SECONDS ?= 60
 VENV := .venv
@@ -14,7 +15,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test lint unit simulate campaign bench clean
+.PHONY: help demo test lint unit properties simulate campaign bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -38,6 +39,10 @@ lint: $(TEST)  ## style, types and import contracts
 unit: $(TEST)  ## the tests that need no server
 	@echo "tests: unit and properties"
 	@$(BIN)/python -m pytest --quiet $(SHARED) tests/unit tests/properties
+
+properties: $(TEST)  ## the property tests with EXAMPLES=10000 examples each: hours
+	@echo "properties: $(EXAMPLES) examples each"
+	@EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest --quiet --timeout=0 --durations=0 tests/properties
 
 simulate: $(TEST)  ## the simulation over SEEDS=100000 seeds: hours
 	@echo "simulation: $(SEEDS) seeds"

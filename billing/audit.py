@@ -33,6 +33,7 @@ from billing.ledger import (
 )
 from billing.schema import cursors, quarantine
 from rules.book import Book, Rule
+from rules.commitment import settled_as
 from rules.price.cumulative import CumulativePrice
 
 DIFFERENCES_MAX: Final = 20  # of a shard, told in words; all are counted
@@ -98,8 +99,8 @@ class _Counters:
     def __init__(self, book: Book) -> None:
         self._rules = {rule.id for rule in book.rules}
         self._given_up: set[str] = set()
-        self._counting = {rule.id for rule in book.rules if rule.per is not None}
-        self._overlapping = {rule.id for rule in book.rules if rule.per is not None and rule.per.attribute is not None}
+        self._counting = set(_with_minimums(rule for rule in book.rules if rule.per is not None))
+        self._overlapping = set(_with_minimums(rule for rule in book.rules if rule.per and rule.per.attribute))
         self._measured = {rule.id for rule in book.rules if _counts_what_it_shows(rule)}
         self._periods: dict[str, list[int]] = {}
         self._said: dict[tuple[str, int], _Count] = {}
@@ -177,6 +178,12 @@ class _Count:
 
 
 _NOTHING: Final = _Count(0, _ZERO, _ZERO)
+
+
+def _with_minimums(rules: Iterable[Rule]) -> Iterator[str]:
+    """Yield the names under which rules count: their own, and that of what closing their periods posts."""
+    for rule in rules:
+        yield from (rule.id, settled_as(rule.id))
 
 
 def _counts_what_it_shows(rule: Rule) -> bool:

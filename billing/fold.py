@@ -20,7 +20,7 @@ from billing.event import Rejected
 from billing.moment import DAY_US
 from billing.order import repeated
 from billing.rows import BalanceColumns, RecordColumns, RollupColumns, table_rows
-from billing.tiers import NO_TIERS, Counted, TierColumns, count
+from billing.tiers import NO_TIERS, Counted, TierColumns, TierKeys, count
 from billing.voids import Known, Target, settle_in_order, taken_back, uncounted_rule
 from billing.wire import Reason
 from rules.book import Book
@@ -80,8 +80,8 @@ class Transaction:
     """What one shard transaction writes: all of it or nothing, and only if the cursors stand where `moves` start.
 
     draft: None once every amount is final. Until then the amounts of lines with a counter are 0, and the store must
-    read the state of `draft.counted` in the transaction that writes, so that nobody changes it in between, and call
-    `settled`.
+    read the state of `counters` in the transaction that writes, so that nobody changes it in between, and call
+    `settled`. One that moves no cursor is no batch of events: it is written if no cursor has a newer map or book.
     """
 
     log: str
@@ -97,6 +97,11 @@ class Transaction:
     draft: Draft | None = None
 
     @property
+    def counters(self) -> TierKeys | None:
+        """The counters whose state `settled` must be told of, None once every amount is final."""
+        return None if self.draft is None else self.draft.counted.keys
+
+    @property
     def events(self) -> int:
         """Return the number of events that this transaction settles on their home shard."""
         return sum(move.accepted + move.duplicates + move.quarantined for move in self.moves)
@@ -104,7 +109,7 @@ class Transaction:
     def settled(self, before: Used) -> "Transaction":
         """Return the finished transaction.
 
-        before: the state of each counter in the order of `draft.counted.keys`, zeros for one that was never used. An
+        before: the state of each counter in the order of `counters`, zeros for one that was never used. An
         event whose charge would overflow goes to quarantine, and nobody in this batch is charged for it.
         """
         assert self.draft is not None, "settled once"

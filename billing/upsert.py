@@ -57,10 +57,11 @@ def packet(transaction: Transaction, dialect: Dialect, payload_bytes_max: int) -
     One that counts was begun by `counters_packet`. payload_bytes_max: how much of a payload quarantine keeps; what is
     longer than an event may be can never be billed.
     """
-    assert transaction.draft is None, "amounts are final"
+    assert transaction.counters is None, "amounts are final"
     named: list[tuple[str, _Text]] = [] if len(transaction.tiers) else [("begin", (b"BEGIN",))]
-    named.append(("cursors", (_cursors(transaction).encode(),)))
-    named.append(("guard", (_guard(len(transaction.moves)).encode(),)))
+    if transaction.moves:
+        named.append(("cursors", (_cursors(transaction).encode(),)))
+    named.append(("guard", (_guard(transaction).encode(),)))
     if len(transaction.records):
         named.append(("records", _records(transaction.records)))
     if transaction.credits:
@@ -197,9 +198,16 @@ def _cursors(transaction: Transaction) -> str:
     )
 
 
-def _guard(moves: int) -> str:
-    """Stop the packet with error 1242 (subquery returns more than one row) unless every cursor moved."""
-    return f"SET @g=IF(ROW_COUNT()={moves:d},1,(SELECT 1 UNION SELECT 2))"
+def _guard(transaction: Transaction) -> str:
+    """Stop the packet with error 1242 (subquery returns more than one row) unless every cursor moved.
+
+    Where none does, they must not have been taken over by a newer map or book, and stay locked against that.
+    """
+    moved = f"ROW_COUNT()={len(transaction.moves):d}"
+    if not transaction.moves:
+        newer = f"map_version>{transaction.map_version:d} OR book_version>{transaction.book_version:d}"
+        moved = f"NOT COALESCE((SELECT MAX({newer}) FROM cursors LOCK IN SHARE MODE),0)"
+    return f"SET @g=IF({moved},1,(SELECT 1 UNION SELECT 2))"
 
 
 def _records(rows: RecordColumns) -> _Text:

@@ -18,6 +18,7 @@ import attrs
 from generators.oracle_book import EXACT, Book, Counters, Line, load, uncharged
 from generators.oracle_credit import Credit, Standing, Terms, standing
 from generators.oracle_event import DAY_US, Event, RejectedError, parse, text_of
+from generators.oracle_tiers import State
 
 _DIMENSION_BYTES_MAX: Final = 64  # a dimension's value is part of a rollup's primary key
 _HOUR_US: Final = 3_600_000_000
@@ -47,7 +48,8 @@ class Expected:
     accounts: by charged account, with lines and events that were taken back subtracted; rules: by (account, rule);
     rollups: by (account, rollup, bucket start in microseconds since 1970-01-01 UTC, values of `by`, None where absent);
     rejects: reason by log position; credits: those that were not taken back, by account; hourly: the rollup that
-    says what was charged for a product in an hour, and the place of the product in `by`; None if there is none.
+    says what was charged for a product in an hour, and the place of the product in `by`; None if there is none;
+    counters: by (account, rule, start of the period in seconds).
     """
 
     events: int
@@ -60,6 +62,7 @@ class Expected:
     rejects: Mapping[int, str]
     credits: Mapping[str, list[Credit]]
     hourly: tuple[str, int] | None
+    counters: Mapping[tuple[str, str, int], State]
 
     def standing(self, account: str, at_us: int) -> Standing:
         """Return what an account's credits have paid; at_us: now, microseconds since 1970-01-01 UTC.
@@ -159,6 +162,7 @@ def run(payloads: Iterable[bytes], book_path: Path | str) -> Expected:
             ),
             None,
         ),
+        counters=counters.states,
     )
 
 

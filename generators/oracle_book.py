@@ -104,6 +104,8 @@ class Rule:
     currency: str
     period_of: PeriodOf | None
     tariff: Tariff | None
+    per: Any = None  # as the book writes it
+    least: Decimal | None = None  # of a period
 
     def rounded(self, exact: Decimal) -> Decimal:
         """Round an amount as the rule says."""
@@ -360,7 +362,12 @@ def _rule(source: dict[str, Any], folder: Path, currency: str) -> Rule:
     return (
         rule
         if per is None
-        else attrs.evolve(rule, tariff=_tariff(rule, kind, options, _optional(bounds.get("maximum"))))
+        else attrs.evolve(
+            rule,
+            tariff=_tariff(rule, kind, options, _optional(bounds.get("maximum"))),
+            per=per,
+            least=_optional(bounds.get("minimum")),
+        )
     )
 
 
