@@ -12,7 +12,9 @@ import msgspec
 import numpy as np
 
 from billing.adapters.memory import MemoryShard
+from billing.balance import as_of
 from billing.charge import FOREIGN_SEPARATOR
+from billing.cursor import CursorRow
 from billing.digest import line_checksums
 from billing.fold import CursorMove, Transaction
 from billing.moment import day_number
@@ -34,6 +36,33 @@ Counts = Mapping[tuple[int, str, str], Count]  # by slot, account and rule
 
 class SimulationError(AssertionError):
     """Something happened that must never happen."""
+
+
+class Freshness:
+    """What readers are told of how fresh a balance is: it never goes back, unless a rollback was announced."""
+
+    def __init__(self) -> None:
+        self._last: dict[int, int] = {}
+
+    def check(self, shards: Iterable[MemoryShard]) -> None:
+        """Check what a reader of an account that is on all of these shards would be told now."""
+        told = as_of({shard.name: _cursor_rows(shard) for shard in shards})
+        now = {int(one["partition"]): int(one["position"]) for one in told}
+        for partition, position in self._last.items():
+            if now.get(partition, -1) < position:
+                raise SimulationError(f"as_of of p{partition} goes back from {position} to {now.get(partition)}")
+        self._last = now
+
+    def forget(self) -> None:
+        """Take what comes next as new: some writes were rolled back."""
+        self._last = {}
+
+
+def _cursor_rows(shard: MemoryShard) -> list[CursorRow]:
+    return [
+        CursorRow(log, partition, cursor.next_offset, 0, 0, 0, 0, 0, 0, 0)
+        for (log, partition), cursor in shard.tables.cursors.items()
+    ]
 
 
 def expect(what: str, found: object, expected: object) -> None:
