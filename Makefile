@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test lint unit simulate campaign bench clean
+.PHONY: help demo test lint unit simulate mutants campaign bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -42,6 +42,10 @@ unit: $(TEST)  ## the tests that need no server
 simulate: $(TEST)  ## the simulation over the next SEEDS=10000 seeds: an hour; counts add up in ops/simulation.md
 	@echo "simulation: $(SEEDS) seeds"
 	@$(BIN)/python -m tests.simulation --campaign $(SEEDS) --processes $(PROCESSES)
+
+mutants: $(TEST)  ## deliberate defects, one at a time, and what notices each: ten minutes; the table is in ops/simulation.md
+	@echo "mutants: of the engine and of statements"
+	@MUTANTS=1 $(BIN)/python -m pytest --quiet --timeout=0 tests/simulation/test_mutants.py
 
 campaign: $(TEST)  ## the faults on real servers at full length: minutes
 	@echo "faults: $(FAULT_EVENTS) events under kills, a shard stopped for $(FAULT_SECONDS) s"

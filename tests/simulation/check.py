@@ -81,8 +81,14 @@ def check_move(shard: str, move: CursorMove, position: int | None, at_home: int)
 
 
 def check_transaction(shard: str, transaction: Transaction, book: Path) -> None:
-    """Check that what a transaction adds to balances and to each rollup is what its records add up to."""
+    """Check that what a transaction adds to balances and to each rollup is what its records add up to.
+
+    And that the rows of each table come in the order of its primary key, in which everybody locks them.
+    """
     records = list(transaction.records.tuples())
+    for table, width in (("records", 5), ("tiers", 4), ("rollups", 5), ("balances", 3)):
+        keys = [row[:width] for row in getattr(transaction, table).tuples()]
+        expect(f"{shard}: the order of rows in {table}", keys, sorted(keys))
     expected = _sums_of_lines(
         [row[:2] for row in records],
         [row[4] for row in records],

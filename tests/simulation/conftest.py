@@ -1,10 +1,13 @@
 """What the simulation tells at the end of a test run: how much of it there was, and what noticed each mutant."""
 
+import os
+
 import pytest
 
-from tests.simulation.report import Tally
+from tests.simulation.report import Tally, write_mutants
 
 _TALLY = pytest.StashKey[Tally]()
+_KILLED = pytest.StashKey[list[tuple[str, str, str]]]()
 
 
 @pytest.fixture(scope="session")
@@ -13,8 +16,23 @@ def simulated(request: pytest.FixtureRequest) -> Tally:
     return request.config.stash.setdefault(_TALLY, Tally())
 
 
+@pytest.fixture(scope="session")
+def killed(request: pytest.FixtureRequest) -> list[tuple[str, str, str]]:
+    """Give the table of mutants: what was broken, what noticed it, and after how much."""
+    return request.config.stash.setdefault(_KILLED, [])
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say how many seeds ran, and how often each fault was injected."""
+    """Say how many seeds ran, how often each fault was injected, and what became of the mutants."""
     tally = config.stash.get(_TALLY, None)
     if tally is not None:
         terminalreporter.write_line(str(tally))
+    killed = config.stash.get(_KILLED, None)
+    if killed is None:
+        return
+    terminalreporter.write_line(f"mutants: {len(killed)} noticed")
+    if "MUTANTS" in os.environ:
+        width = max(len(name) for name, *_ in killed)
+        for name, by, after in killed:
+            terminalreporter.write_line(f"  {name:{width}}  {by}, after {after}")
+        write_mutants(killed)

@@ -1,7 +1,7 @@
 """The report: what simulations did, added up over runs, in a file that grows and a page that is made from it.
 
-Owns `results.jsonl` (a line a campaign), `mutants.json` (the last table) and the page `ops/simulation.md`. Must not
-know how a world works.
+Owns `results.jsonl` (a line a campaign), `mutants.json` (the last table) and the page `ops/simulation.md`, which has
+what people write in `findings.md` too. Must not know how a world works.
 """
 
 import json
@@ -19,6 +19,7 @@ from tests.simulation.world import Result
 
 RESULTS: Final = Path(__file__).with_name("results.jsonl")
 MUTANTS: Final = Path(__file__).with_name("mutants.json")
+FINDINGS: Final = Path(__file__).with_name("findings.md")
 PAGE: Final = Path(__file__).parents[2] / "ops" / "simulation.md"
 _COUNTS: Final = ("seeds", "events", "transactions", "simulated_seconds", "failed")
 
@@ -92,11 +93,12 @@ def next_seed() -> int:
 
 def write_page() -> None:
     """Write the page from what campaigns and mutants have left."""
-    PAGE.write_text(page_of(_campaigns(), json.loads(MUTANTS.read_text()) if MUTANTS.exists() else None))
+    mutants = json.loads(MUTANTS.read_text()) if MUTANTS.exists() else None
+    PAGE.write_text(page_of(_campaigns(), mutants, FINDINGS.read_text()))
 
 
-def page_of(campaigns: Sequence[Mapping[str, Any]], mutants: Mapping[str, Any] | None) -> str:
-    """Return the page as text."""
+def page_of(campaigns: Sequence[Mapping[str, Any]], mutants: Mapping[str, Any] | None, findings: str) -> str:
+    """Return the page as text; findings: a section that people write."""
     total, faults = Counter[str](), Counter[str]()
     for line in campaigns:
         total.update({name: line[name] for name in _COUNTS})
@@ -105,7 +107,7 @@ def page_of(campaigns: Sequence[Mapping[str, Any]], mutants: Mapping[str, Any] |
         "# Simulation",
         "",
         "What the simulation of the engine has counted. Written by `make simulate` and `make mutants` from",
-        "`tests/simulation/results.jsonl` and `mutants.json`; do not edit it.",
+        "`results.jsonl`, `mutants.json` and `findings.md` in `tests/simulation`; do not edit it.",
         "",
         "| First seed | Stop | Commit | Date | Events | Transactions | Simulated s | Failed |",
         "|---:|---:|---|---|---:|---:|---:|---:|",
@@ -117,6 +119,7 @@ def page_of(campaigns: Sequence[Mapping[str, Any]], mutants: Mapping[str, Any] |
     counts = ", ".join(f"{total[name]:,} {name.replace('_', ' ')}" for name in _COUNTS)
     text += ["", f"In all: {counts}.", "", "| Fault | Injected | What it is |", "|---|---:|---|"]
     text += [f"| {fault.words} | {faults[fault.words]:,} | {fault.odds.words} |" for fault in Fault]
+    text += ["", findings.rstrip()]
     if mutants is not None:
         rows = mutants["rows"]
         text += ["", "## Mutants", ""]

@@ -77,7 +77,8 @@ def test_the_page_adds_campaigns_up() -> None:
     """Otherwise the published counts would be those of the last campaign only."""
     counts = {"seeds": 2, "events": 1_000, "transactions": 30, "simulated_seconds": 4, "failed": 0}
     line = {"first_seed": 0, "stop_seed": 2, "commit": "c", "date": "d", "faults": {"crash": 700}, **counts}
-    page = page_of([line, line], {"commit": "m", "date": "n", "rows": [["no guard", "a seed", "3 seeds"]]})
+    page = page_of([line, line], {"commit": "m", "date": "n", "rows": [["no guard", "a seed", "3 seeds"]]}, "## Found")
     assert "In all: 4 seeds, 2,000 events, 60 transactions, 8 simulated seconds, 0 failed." in page
     assert "| crash | 1,400 |" in page
+    assert "## Found" in page
     assert "| no guard | a seed | 3 seeds |" in page

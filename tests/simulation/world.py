@@ -21,8 +21,8 @@ from tests.simulation.network import Network
 from tests.simulation.plan import EVENTS, Plan, plan_of
 from tests.simulation.shards import Shard
 
-GRACE_MS: Final = 30_000  # of simulated time; a hundred times the longest backoff, beyond which nothing is under way
-STEPS_MAX: Final = 100_000  # an engine that asks for something again and again at one moment never gets there
+GRACE_MS: Final = 10_000  # of simulated time; thirty times the longest backoff, beyond which nothing is under way
+STEPS_MAX: Final = 40_000  # an engine that asks for something again and again at one moment never gets there
 _STARTED_AT_MS: Final = (3 * 10**8, 10**9)  # what the clocks of workers begin at: none ever shows less than 0
 
 
