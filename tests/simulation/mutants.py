@@ -264,17 +264,17 @@ class Mutant:
 
 ENGINE: Final[dict[str, Mutant]] = {
     "what was read again is not trimmed": Mutant(Slice, "since", _whole),
-    "the rest of a batch that was cut is lost": Mutant(Slice, "split", _split_and_forget),
+    "the rest of a batch that was cut is lost": Mutant(Slice, "split", _split_and_forget, seed=1),
     "the cursor is not compared before it is moved": Mutant(MemoryShard, "apply", _apply_unguarded),
     "quarantine is not written": Mutant(MemoryShard, "apply", _apply_without_quarantine),
     "no record is found": Mutant(MemoryShard, "existing", _nothing),
     "records that exist are sent again": Mutant(engine_module, "fold", _fold_without_existing),
-    "bodies are not compared": Mutant(engine_module, "fold", _fold_without_bodies),
-    "a lane believes its buffer, not the shard's cursors": Mutant(Lane, "stand", _stand_on_the_buffer),
-    "a detached lane believes that it has what it dropped": Mutant(Lane, "detach", _detach_and_stay),
-    "an answer from before an assignment counts after it": Mutant(Lane, "forget", _forget_the_call),
-    "an event that its shard refuses is forgotten": Mutant(Lane, "refused", _refused_without_poison),
-    "an idle lane never asks where its shard stands": Mutant(Lane, "unsure", _never),
+    "bodies are not compared": Mutant(engine_module, "fold", _fold_without_bodies, seed=1),
+    "a lane believes its buffer, not the shard's cursors": Mutant(Lane, "stand", _stand_on_the_buffer, seed=20),
+    "a detached lane believes that it has what it dropped": Mutant(Lane, "detach", _detach_and_stay, seed=3),
+    "an answer from before an assignment counts after it": Mutant(Lane, "forget", _forget_the_call, seed=3),
+    "an event that its shard refuses is forgotten": Mutant(Lane, "refused", _refused_without_poison, seed=1),
+    "an idle lane never asks where its shard stands": Mutant(Lane, "unsure", _never, seed=221),
     "a batch that was settled stays settled after a rollback": Mutant(
         Transaction, "settled", _settled_once(), seed=323
     ),

@@ -43,9 +43,7 @@ def test_the_simulation_notices_a_defect(
     assert hasattr(mutant.owner, mutant.attribute), "the mutant replaces something that exists"
     monkeypatch.setattr(mutant.owner, mutant.attribute, mutant.replacement)
     for tried, seed in enumerate(seeds_for(mutant.seed), start=1):
-        cause = failure_of(seed)
-        if cause is not None:
-            assert isinstance(cause, AssertionError), "it is the check that fails, not the mutant"
+        if isinstance(failure_of(seed), AssertionError):  # what only breaks the mutant itself shows nothing
             killed.append((name, f"simulation, seed {seed}", f"{tried} seeds"))
             return
     pytest.fail(f"nothing notices: {name}")
