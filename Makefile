@@ -1,7 +1,8 @@
 # Needs make and Python 3.11 or newer; everything else goes into .venv, which is made anew when pyproject.toml changes.
 
 PYTHON ?= python3
-SEEDS ?= 100000
+SEEDS ?= 10000
+PROCESSES ?= 1
 EXAMPLES ?= 10000
 FAULT_EVENTS ?= 1000000
 FAULT_SECONDS ?= 60
@@ -15,7 +16,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test lint unit properties simulate campaign bench clean
+.PHONY: help demo test lint unit properties simulate mutants campaign bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -44,9 +45,13 @@ properties: $(TEST)  ## the property tests with EXAMPLES=10000 examples each: ho
 	@echo "properties: $(EXAMPLES) examples each"
 	@EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest --quiet --timeout=0 --durations=0 tests/properties
 
-simulate: $(TEST)  ## the simulation over SEEDS=100000 seeds: hours
+simulate: $(TEST)  ## the simulation over the next SEEDS=10000 seeds: an hour; counts add up in ops/simulation.md
 	@echo "simulation: $(SEEDS) seeds"
-	@SIMULATION_SEEDS=$(SEEDS) $(BIN)/python -m pytest --quiet --timeout=0 tests/simulation
+	@$(BIN)/python -m tests.simulation --campaign $(SEEDS) --processes $(PROCESSES)
+
+mutants: $(TEST)  ## deliberate defects, one at a time, and what notices each: ten minutes; the table is in ops/simulation.md
+	@echo "mutants: of the engine and of statements"
+	@MUTANTS=1 $(BIN)/python -m pytest --quiet --timeout=0 tests/simulation/test_mutants.py
 
 campaign: $(TEST)  ## the faults on real servers at full length: minutes
 	@echo "faults: $(FAULT_EVENTS) events under kills, a shard stopped for $(FAULT_SECONDS) s"
