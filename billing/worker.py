@@ -246,7 +246,7 @@ class Worker:
         await self._readers[number].seek(effect.positions)
         if self._seeking.get(number) is effect:
             del self._seeking[number]
-        if fresh:
+        if fresh and number in self._readers:  # it may have been closed while it sought
             self._start(self._feed(number), number)
 
     async def _close_reader(self, number: int) -> None:
