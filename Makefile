@@ -2,6 +2,9 @@
 
 PYTHON ?= python3
 SEEDS ?= 100000
+FAULT_DATABASE ?= mariadb
+FAULT_SEED ?= 1
+FAULT_FAULTS ?= 200
 FAULT_EVENTS ?= 1000000
 FAULT_SECONDS ?= 60
 VENV := .venv
@@ -9,6 +12,12 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/ready-to-run
 TEST := $(VENV)/ready-to-test
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
+
+campaign: export FAULT_DATABASE := $(FAULT_DATABASE)
+campaign: export FAULT_SEED := $(FAULT_SEED)
+campaign: export FAULT_FAULTS := $(FAULT_FAULTS)
+campaign: export FAULT_EVENTS := $(FAULT_EVENTS)
+campaign: export FAULT_SECONDS := $(FAULT_SECONDS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -42,9 +51,10 @@ simulate: $(TEST)  ## the simulation over SEEDS=100000 seeds: hours
 	@echo "simulation: $(SEEDS) seeds"
 	@SIMULATION_SEEDS=$(SEEDS) $(BIN)/python -m pytest --quiet --timeout=0 tests/simulation
 
-campaign: $(TEST)  ## the faults on real servers at full length: minutes
-	@echo "faults: $(FAULT_EVENTS) events under kills, a shard stopped for $(FAULT_SECONDS) s"
-	@FAULT_EVENTS=$(FAULT_EVENTS) FAULT_SECONDS=$(FAULT_SECONDS) $(BIN)/python -m pytest --quiet --timeout=0 tests/faults
+campaign: $(TEST)  ## FAULT_FAULTS=200 faults drawn from FAULT_SEED=1 on FAULT_DATABASE=mariadb; results.jsonl: an hour
+	@echo "faults: $(FAULT_FAULTS) on $(FAULT_DATABASE), seed $(FAULT_SEED), $(FAULT_EVENTS) events or more"
+	@$(BIN)/python -m pytest --quiet --timeout=0 tests/faults
+	@$(BIN)/python -m tests.faults.report
 
 bench: $(TEST)  ## speed of the pure path, then of skewed and uniform load on real servers: ten minutes
 	@$(BIN)/billing-bench kernels
