@@ -28,7 +28,7 @@ from billing.adapters.sql import run as run_sql
 from billing.balance import Balance, gather, read_balances_of_all, read_cursors
 from billing.cli.setup import Deployment, deployment
 from billing.cursor import CursorRow
-from billing.errors import StoreUnreachableError
+from billing.errors import SourceError, StoreUnreachableError
 from billing.schema import quarantine
 from generators.producer import produce
 from ops.local.kafka import KafkaServer
@@ -74,18 +74,24 @@ class Site:
         return sum(row.next_offset for row in self.cursors_of(shard) if row.partition in wanted)
 
     def log_ends(self) -> dict[int, int]:
-        """Return the offset after the last record of each partition."""
+        """Return the offset after the last record of each partition; a broker that is slow to answer is asked again."""
 
         async def ask() -> dict[int, int]:
             source = open_source(self.found.settings.source, follow=False)
-            await source.open()
             try:
+                await source.open()
                 bounds = await source.bounds(await source.partitions())
                 return {partition: bound.stop for partition, bound in bounds.items()}
             finally:
                 await source.close()
 
-        return asyncio.run(ask())
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return asyncio.run(ask())
+            except SourceError as error:
+                if not error.may_return or time.monotonic() > deadline:
+                    raise
 
     def wait_until_applied(self, fleet: "Fleet | None" = None) -> None:
         """Wait until every shard has applied everything that the log has now."""

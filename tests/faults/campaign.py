@@ -63,11 +63,8 @@ class Plan:
 
     def command(self) -> str:
         """Return the line that runs this campaign again."""
-        names = ["DATABASE", "SEED", "FAULTS", "EVENTS", "AT_ONCE", "SHARDS", "WORKERS", "WORKERS_MAX"]
-        values = attrs.astuple(self)
-        pairs = [f"FAULT_{name}={value}" for name, value in zip(names, values, strict=False)]
-        kinds = [] if self.kinds == tuple(KINDS) else [f"FAULT_KINDS={','.join(self.kinds)}"]
-        return " ".join(["make campaign", *pairs, *kinds])
+        said = {**attrs.asdict(self), "kinds": "" if self.kinds == tuple(KINDS) else ",".join(self.kinds)}
+        return " ".join(["make campaign", *(f"FAULT_{name.upper()}={value}" for name, value in said.items() if value)])
 
 
 @attrs.frozen
