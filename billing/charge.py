@@ -91,7 +91,7 @@ class Charges:
         if mask.all():
             return self
         rows = np.flatnonzero(mask)
-        lines = mask[self.part]
+        lines = np.flatnonzero(mask[self.part])
         renumbered = np.cumsum(mask, dtype=np.int32) - 1
         return Charges(
             partition=self.partition[rows],
@@ -189,7 +189,7 @@ def _assemble(
     events: Events, priced: Priced, accepted: Bools, kept: pa.StringArray, book: Book, routing_names: Iterable[str]
 ) -> Charges:
     lines = priced.lines
-    chosen = accepted[lines.event]
+    chosen = np.flatnonzero(accepted[lines.event])
     event = lines.event[chosen].astype(np.int64)
     account = lines.account.codes[chosen].astype(np.int64)
     rule = lines.rule[chosen].astype(np.int64)

@@ -39,6 +39,9 @@ class Dialect(Enum):
         return cls.MARIADB if "mariadb" in version.lower() else cls.MYSQL
 
 
+_Text = tuple[bytes | memoryview, ...]  # pieces that make a statement: large ones are copied once, into the packet
+
+
 @attrs.frozen
 class Packet:
     """One multi-statement text and the name of each statement in it, by position."""
@@ -54,12 +57,9 @@ def packet(transaction: Transaction, dialect: Dialect, payload_bytes_max: int) -
     longer than an event may be can never be billed.
     """
     assert transaction.draft is None, "amounts are final"
-    begin = [] if len(transaction.tiers) else [("begin", b"BEGIN")]
-    named: list[tuple[str, bytes]] = [
-        *begin,
-        ("cursors", _cursors(transaction).encode()),
-        ("guard", _guard(len(transaction.moves)).encode()),
-    ]
+    named: list[tuple[str, _Text]] = [] if len(transaction.tiers) else [("begin", (b"BEGIN",))]
+    named.append(("cursors", (_cursors(transaction).encode(),)))
+    named.append(("guard", (_guard(len(transaction.moves)).encode(),)))
     if len(transaction.records):
         named.append(("records", _records(transaction.records)))
     if len(transaction.tiers):
@@ -70,11 +70,12 @@ def packet(transaction: Transaction, dialect: Dialect, payload_bytes_max: int) -
         named.append(("balances", _balances(transaction.balances, dialect)))
     if transaction.quarantine:
         quarantine = _quarantine(transaction.log, transaction.quarantine, payload_bytes_max)
-        named.append(("quarantine", quarantine.encode()))
-    named.append(("commit", b"COMMIT"))
+        named.append(("quarantine", (quarantine.encode(),)))
+    named.append(("commit", (b"COMMIT",)))
     if len(transaction.tiers):
-        named.append(("idle again", IDLE_AGAIN.encode()))
-    return Packet(b";".join(text for _, text in named), tuple(name for name, _ in named))
+        named.append(("idle again", (IDLE_AGAIN.encode(),)))
+    pieces = [piece for _, text in named for piece in (*text, b";")]
+    return Packet(b"".join(pieces[:-1]), tuple(name for name, _ in named))
 
 
 def counters_packet(keys: TierKeys, dialect: Dialect) -> Packet:
@@ -198,7 +199,7 @@ def _guard(moves: int) -> str:
     return f"SET @g=IF(ROW_COUNT()={moves:d},1,(SELECT 1 UNION SELECT 2))"
 
 
-def _records(rows: RecordColumns) -> bytes:
+def _records(rows: RecordColumns) -> _Text:
     rows_text = written(
         integers(rows.slot),
         literals(rows.account),
@@ -213,7 +214,7 @@ def _records(rows: RecordColumns) -> bytes:
         literals(rows.kept),
     )
     columns = "slot,account,day,event,line,time_us,digest,product,rule,currency,book_version,quantity,amount,kept"
-    return f"INSERT INTO records ({columns}) VALUES ".encode() + rows_text
+    return f"INSERT INTO records ({columns}) VALUES ".encode(), rows_text
 
 
 def _tail_texts(tails: Sequence[Tail]) -> pa.StringArray:
@@ -230,7 +231,7 @@ def _tier_key(keys: TierKeys) -> tuple[Field, ...]:
     return integers(keys.slot), literals(keys.account), literals(keys.rule), integers(keys.period)
 
 
-def _tiers(rows: TierColumns, dialect: Dialect) -> bytes:
+def _tiers(rows: TierColumns, dialect: Dialect) -> _Text:
     """Write the counters as they stand now: their rows are locked, so nothing is added that this batch has not read."""
     used = rows.used
     rows_text = written(*_tier_key(rows.keys), decimals(used.quantity), integers(used.events), decimals(used.amount))
@@ -238,10 +239,10 @@ def _tiers(rows: TierColumns, dialect: Dialect) -> bytes:
     alias, new = (" AS new", "new.{}") if dialect is Dialect.MYSQL else ("", "VALUES({})")
     sets = ",".join(f"{column}={new.format(column)}" for column in columns)
     head = b"INSERT INTO tiers (slot,account,rule,period,quantity,events,amount) VALUES "
-    return head + rows_text + f"{alias} ON DUPLICATE KEY UPDATE {sets}".encode()
+    return head, rows_text, f"{alias} ON DUPLICATE KEY UPDATE {sets}".encode()
 
 
-def _rollups(rows: RollupColumns, dialect: Dialect) -> bytes:
+def _rollups(rows: RollupColumns, dialect: Dialect) -> _Text:
     rows_text = written(
         integers(rows.slot),
         literals(rows.account),
@@ -255,10 +256,10 @@ def _rollups(rows: RollupColumns, dialect: Dialect) -> bytes:
     )
     columns = "slot,account,rollup,bucket,dims,events,quantity,amount,checksum"
     add = _add("rollups", ("events", "quantity", "amount"), dialect)
-    return f"INSERT INTO rollups ({columns}) VALUES ".encode() + rows_text + add.encode()
+    return f"INSERT INTO rollups ({columns}) VALUES ".encode(), rows_text, add.encode()
 
 
-def _balances(rows: BalanceColumns, dialect: Dialect) -> bytes:
+def _balances(rows: BalanceColumns, dialect: Dialect) -> _Text:
     rows_text = written(
         integers(rows.slot),
         literals(rows.account),
@@ -268,7 +269,8 @@ def _balances(rows: BalanceColumns, dialect: Dialect) -> bytes:
         integers(rows.checksum),
     )
     add = _add("balances", ("events", "amount"), dialect)
-    return b"INSERT INTO balances (slot,account,currency,events,amount,checksum) VALUES " + rows_text + add.encode()
+    head = b"INSERT INTO balances (slot,account,currency,events,amount,checksum) VALUES "
+    return head, rows_text, add.encode()
 
 
 def _add(table: str, columns: Sequence[str], dialect: Dialect) -> str:

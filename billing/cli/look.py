@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import uvloop
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
@@ -17,12 +17,6 @@ from billing.errors import SettingsError
 
 PORT_MAX: Final = 65_535
 _AS_OF_MAX: Final = 8  # partitions listed for people; --json has them all
-
-
-def register(app: App) -> None:
-    """Add these commands."""
-    for command in (balance, usage, export, serve):
-        app.command(command)
 
 
 def balance(account: str, config: ConfigPath = DEFAULT_CONFIG, *, json: bool = False) -> None:

@@ -109,6 +109,14 @@ def test_help_and_version_are_there_for_every_command(billed: Path) -> None:
     assert billing("--version", folder=billed).out.startswith("billing")
 
 
+def test_an_audit_by_several_processes_finds_the_same(billed: Path) -> None:
+    """Otherwise whoever has many shards waits for each in turn, or learns something else than the others."""
+    alone, together = (billing("audit", "--json", "--processes", str(count), folder=billed) for count in (1, 2))
+    assert alone.code == together.code == 0, together
+    assert [one["shard"] for one in alone.json] == ["shard-0", "shard-1"]
+    assert together.json == alone.json
+
+
 def test_exports_are_exact_in_both_formats(billed: Path) -> None:
     """Otherwise finance closes the month with other figures than the balances."""
     found = billing("export", "balances", "--format", "csv", folder=billed)
