@@ -52,7 +52,7 @@ simulate: $(TEST)  ## the simulation over SEEDS=100000 seeds: hours
 	@echo "simulation: $(SEEDS) seeds"
 	@SIMULATION_SEEDS=$(SEEDS) $(BIN)/python -m pytest --quiet --timeout=0 tests/simulation
 
-campaign: $(TEST)  ## FAULT_FAULTS=200 faults drawn from FAULT_SEED=1 on FAULT_DATABASE=mariadb; results.jsonl: an hour
+campaign: $(TEST)  ## faults on real servers, FAULT_FAULTS=200 of them drawn from FAULT_SEED=1: an hour
 	@echo "faults: $(FAULT_FAULTS) on $(FAULT_DATABASE), seed $(FAULT_SEED), $(FAULT_EVENTS) events or more"
 	@$(BIN)/python -m pytest --quiet --timeout=0 tests/faults
 	@$(BIN)/python -m tests.faults.report
