@@ -21,6 +21,7 @@ DOWN_SECONDS = 0.0, 2.0
 AWAY_SECONDS = 4.0, 12.0  # long enough for buffers to fill and the shard to be detached
 FROZEN_SECONDS = 0.2, 7.0  # to longer than a worker waits for an answer
 LOST_SECONDS = 0.3, 2.0  # how much a failover takes back
+LOST_SECONDS_MAX = 10.0
 READ_ONLY_SECONDS = 0.3, 3.0
 FULL_SECONDS_MAX = 12.0
 PACKET_BYTES = 16_384, 262_144
@@ -62,12 +63,15 @@ def fail_over(scene: Scene, draw: random.Random) -> None:
     """Replace a server by a copy of its data made a moment before: the last transactions, acknowledged, are lost."""
     with scene.shard(draw) as number:
         server, copy = scene.servers[number], scene.folder / f"copy-{number}"
+        copied = _positions(scene, number)
         server.pause()
         try:
             subprocess.run(["cp", "--archive", str(server.data_folder), str(copy)], check=True)
         finally:
             server.resume()
         time.sleep(draw.uniform(*LOST_SECONDS))
+        with suppress(AssertionError):  # another fault may keep everybody from writing
+            wait_until(lambda: _positions(scene, number) != copied, "there is something to lose", LOST_SECONDS_MAX)
         before = _positions(scene, number)
         server.kill()
         shutil.rmtree(server.data_folder)
