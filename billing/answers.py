@@ -31,21 +31,55 @@ class AsOf(msgspec.Struct, frozen=True):
 
 
 class BalanceOf(msgspec.Struct, frozen=True):
-    """What an account owes in one currency."""
+    """An account in one currency.
+
+    amount: what was charged, as `charged`; credited: payments and grants; granted: the grants of these; drawn: what
+    credits have paid; expired: what grants have not, and never will; remaining: what credits can still pay; due: what
+    no credit has paid. charged = drawn + due, and credited = drawn + expired + remaining.
+    """
 
     currency: str
     amount: str
     events: int
+    charged: str
+    credited: str
+    granted: str
+    drawn: str
+    expired: str
+    remaining: str
+    due: str
+
+
+class CreditOf(msgspec.Struct, frozen=True):
+    """A payment or a grant, and what became of it: amount = drawn + expired + remaining.
+
+    id, time: of its event; cost: what the customer paid for it; priority: the lowest is drawn first; expires: None for
+    never; products: what it may pay for, none for anything. A credit that was voided is none.
+    """
+
+    id: str
+    kind: str
+    time: str
+    currency: str
+    amount: str
+    cost: str
+    priority: int
+    expires: str | None
+    products: list[str]
+    drawn: str
+    expired: str
+    remaining: str
 
 
 class BalanceAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The balances of one account.
+    """The balances of one account, and its credits.
 
     consistent: false where its shards stood at different positions, so that some are ahead of `as_of`.
     """
 
     account: str
     balances: list[BalanceOf]
+    credits: list[CreditOf]
     as_of: list[AsOf]
     book_version: int
     consistent: bool = True

@@ -6,10 +6,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from ops.local.kafka import KafkaServer
 from ops.local.mysql import MysqlServer
 from tests.servers import ServerPool
+
+# How long an example takes says nothing about the project on a machine that others use too.
+settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared machine")
 
 _POOL = pytest.StashKey[ServerPool]()
 _USED = pytest.StashKey[Counter[str]]()

@@ -14,6 +14,7 @@ import attrs
 from billing.adapters.endpoints import Endpoints, Found, Work
 from billing.adapters.hot import Balances, HotBalances, Place
 from billing.api_settings import ApiLimits
+from billing.credits import drawing_rollup
 from billing.deployment import Deployment
 from billing.errors import BillingError
 from billing.freshness import Want, is_consistent
@@ -42,7 +43,7 @@ class Fleet:
         self.map = deployment.shardmap
         self.endpoints = {shard.name: Endpoints(shard, limits) for shard in deployment.settings.shards}
         self._hot = {
-            (name, strong): HotBalances(one, strong=strong)
+            (name, strong): HotBalances(one, drawing_rollup(deployment.book), strong=strong)
             for name, one in self.endpoints.items()
             for strong in (False, True)
         }

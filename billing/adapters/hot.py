@@ -14,10 +14,12 @@ from sqlalchemy import Connection
 from billing.adapters.endpoints import Endpoints, Found
 from billing.balance import Balance, read_balances_at
 from billing.cursor import CursorRow
+from billing.standing import Pieces, UntoldError, credited_places, read_pieces
+from rules.book import Rollup
 
 Place = tuple[int, str]  # slot, account
 REMEMBERED_MAX: Final = 50_000  # places of a shard: some 20 MB
-Balances = dict[Place, list[Balance]]
+Balances = dict[Place, Pieces | UntoldError]
 
 
 class HotBalances:
@@ -27,8 +29,10 @@ class HotBalances:
     any number of callers costs two statements at a time.
     """
 
-    def __init__(self, endpoints: Endpoints, *, strong: bool) -> None:
+    def __init__(self, endpoints: Endpoints, rollup: Rollup | None, *, strong: bool) -> None:
+        """Prepare; rollup: by which grants are drawn."""
         self._endpoints = endpoints
+        self._rollup = rollup
         self._strong = strong
         self._waiting: set[Place] = set()
         self._next: asyncio.Task[Found[Balances]] | None = None
@@ -64,8 +68,17 @@ class HotBalances:
         if positions != self._positions or len(self._remembered) > REMEMBERED_MAX:
             self._remembered, self._positions = {}, positions
         missing = [place for place in places if place not in self._remembered]
-        read: Balances = {place: [] for place in missing}
+        balances: dict[Place, list[Balance]] = {place: [] for place in missing}
         for place, balance in read_balances_at(connection, missing):
-            read[place].append(balance)
+            balances[place].append(balance)
+        read: Balances = {place: Pieces(rows, (), (), ()) for place, rows in balances.items()}
+        for slot, account in credited_places(connection, missing):  # few: each is asked alone
+            read[slot, account] = self._pieces(connection, slot, account)
         self._remembered.update(read)
         return {place: self._remembered[place] for place in places}
+
+    def _pieces(self, connection: Connection, slot: int, account: str) -> Pieces | UntoldError:
+        try:
+            return read_pieces(connection, account, [slot], self._rollup, None)
+        except UntoldError as error:  # of one account, which must not take the others' answers away
+            return error

@@ -5,7 +5,7 @@ Owns what the API and the commands answer alike. Must not know HTTP or terminals
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -23,6 +23,7 @@ from billing.answers import (
     BalanceAnswer,
     BalanceOf,
     BalancesAnswer,
+    CreditOf,
     ExplainAnswer,
     Line,
     LineExplained,
@@ -34,8 +35,9 @@ from billing.answers import (
     moment,
 )
 from billing.api_settings import ApiLimits
-from billing.balance import Balance, UsageRow, gather, gather_usage, read_usage, zero
+from billing.balance import UsageRow, gather_usage, read_usage
 from billing.book_words import rule_words
+from billing.credits import drawing_rollup
 from billing.cursor import CursorRow
 from billing.deployment import Deployment
 from billing.errors import BillingError
@@ -43,6 +45,7 @@ from billing.explained import Explained, explained
 from billing.freshness import ANY, Want, as_of, book_version
 from billing.ledger import EXACT
 from billing.moment import SECOND_US
+from billing.standing import Drawn, Pieces, Standing, UntoldError, read_pieces, standings
 from billing.statement import (
     EVERY_LINE,
     CursorError,
@@ -61,6 +64,7 @@ from billing.wire import IDENTIFIER_LENGTH_MAX, is_identifier
 from rules.book import Every, Rollup
 from rules.running import Held
 
+ROUNDS_MAX: Final = 5  # of reading a spread account, each because a grant came in between
 EVER: Final = range(2**32)  # what INT UNSIGNED holds, and so every bucket
 EXPLAINED_LINES_MAX: Final = 1_000  # of one event on one account: lines are numbered by groups of the book
 _T = TypeVar("_T")
@@ -120,15 +124,17 @@ class Reads:
     async def balance(self, account: str, want: Want = ANY) -> BalanceAnswer:
         """Return an account's balances, added exactly; one that was never charged has 0 in its currency.
 
-        Raises: BadRequestError, ShardDownError, NotAppliedError.
+        Raises: BadRequestError, ShardDownError, NotAppliedError, UntoldError.
         """
         check_account(account)
         places = self._places([account])
         gathered = await self.fleet.balances(places, want)
         found = {place: rows for one in gathered.found for place, rows in one.rows.items()}
         fresh, version = self._fresh(gathered.found)
-        balances = self._balances_of(account, [row for of in places.values() for at in of for row in found[at]])
-        return BalanceAnswer(account, balances, fresh, version, gathered.consistent)
+        told = self._standings(account, [found[at] for of in places.values() for at in of])
+        if told is None:  # spread, with grants: its shards must be added up between the same edges
+            return await self._balance_together(account, want)
+        return _balance_answer(account, told, fresh, version, consistent=gathered.consistent)
 
     async def balances(self, accounts: Sequence[str], want: Want = ANY) -> BalancesAnswer:
         """Return balances of many accounts; those on a shard that does not answer are told apart.
@@ -142,7 +148,7 @@ class Reads:
         results = await asyncio.gather(
             *(self.fleet.balances({name: of}, want) for name, of in places.items()), return_exceptions=True
         )
-        found: dict[Place, Sequence[Balance]] = {}
+        found: Balances = {}
         wrong: dict[Place, AccountError] = {}
         whole: list[Found[Balances]] = []
         for (_, of), result in zip(places.items(), results, strict=True):
@@ -155,11 +161,17 @@ class Reads:
         for account in accounts:
             at = [(slot, account) for slot, _ in self._map.shards_of(account)]
             error = next((wrong[place] for place in at if place in wrong), None)
-            if error is None:
-                rows = [row for place in at for row in found[place]]
-                told.append(AccountBalances(account, self._balances_of(account, rows)))
-            else:
+            if error is not None:
                 errors.append(error)
+                continue
+            try:
+                standing = self._standings(account, [found[place] for place in at])
+                if standing is None:
+                    told.append(AccountBalances(account, (await self._balance_together(account, want)).balances))
+                else:
+                    told.append(AccountBalances(account, list(map(_balance_of, standing))))
+            except (UntoldError, ShardDownError, NotAppliedError, StatementTimeoutError) as untold:
+                errors.append(_account_error(account, untold))
         fresh, version = self._fresh(whole)
         return BalancesAnswer(told, errors, fresh, version)
 
@@ -276,9 +288,33 @@ class Reads:
                 places.setdefault(self._map.shards[shard], []).append((slot, account))
         return places
 
-    def _balances_of(self, account: str, rows: Sequence[Balance]) -> list[BalanceOf]:
-        totals = gather(rows) or {(account, ""): zero(account, self._book.currency_of(account))}
-        return [BalanceOf(one.currency, exact(one.amount), one.events) for _, one in sorted(totals.items())]
+    def _standings(self, account: str, pieces: Sequence[Pieces | UntoldError]) -> list[Standing] | None:
+        """Return an account's standing; None where its pieces were not added up between the edges of all its grants.
+
+        Raises: UntoldError.
+        """
+        whole = [piece for piece in pieces if isinstance(piece, Pieces)]
+        for piece in pieces:
+            if isinstance(piece, UntoldError):
+                raise piece
+        if not _are_together(whole):
+            return None
+        return standings(whole, self._book.currency_of(account), time.time_ns() // 1_000)
+
+    async def _balance_together(self, account: str, want: Want) -> BalanceAnswer:
+        """Read the pieces of a spread account until all are added up between the edges of all its grants."""
+        rollup, between = drawing_rollup(self._book), None
+        for _ in range(ROUNDS_MAX):
+            gathered = await self.fleet.of_account(
+                account, want, _reading_pieces(account, rollup, between), heavy=False
+            )
+            pieces = [one.rows for one in gathered.found]
+            if _are_together(pieces):
+                told = standings(pieces, self._book.currency_of(account), time.time_ns() // 1_000)
+                fresh, version = self._fresh(gathered.found)
+                return _balance_answer(account, told, fresh, version, consistent=gathered.consistent)
+            between = tuple(sorted({edge for piece in pieces for edge in piece.edges_of_credits}))
+        raise UntoldError(f"{account} is given grants faster than its shards can be read together; ask again")
 
     def _rollup(self, query: UsageQuery) -> Rollup:
         if query.rollup is None:
@@ -309,6 +345,50 @@ def check_account(account: str) -> None:
         )
 
 
+def _are_together(pieces: Sequence[Pieces]) -> bool:
+    needed = {edge for piece in pieces for edge in piece.edges_of_credits}
+    return all(needed <= {*piece.edges} for piece in pieces)
+
+
+def _reading_pieces(
+    account: str, rollup: Rollup | None, between: tuple[int, ...] | None
+) -> Callable[[Sequence[int]], Work[Pieces]]:
+    def work(slots: Sequence[int]) -> Work[Pieces]:
+        return lambda connection, _: read_pieces(connection, account, slots, rollup, between)
+
+    return work
+
+
+def _balance_answer(
+    account: str, told: Sequence[Standing], fresh: list[AsOf], version: int, *, consistent: bool
+) -> BalanceAnswer:
+    credited = [_credit_of(one) for standing in told for one in standing.credits]
+    return BalanceAnswer(account, list(map(_balance_of, told)), credited, fresh, version, consistent)
+
+
+def _balance_of(one: Standing) -> BalanceOf:
+    amounts = (one.charged, one.credited, one.granted, one.drawn, one.expired, one.remaining, one.due)
+    return BalanceOf(one.currency, exact(one.charged), one.events, *map(exact, amounts))
+
+
+def _credit_of(one: Drawn) -> CreditOf:
+    credit = one.credit
+    return CreditOf(
+        id=credit.id,
+        kind=credit.kind.value,
+        time=moment(credit.time_us),
+        currency=credit.currency,
+        amount=exact(credit.amount),
+        cost=exact(credit.cost),
+        priority=credit.priority,
+        expires=None if credit.expires_us is None else moment(credit.expires_us),
+        products=list(credit.products),
+        drawn=exact(one.drawn),
+        expired=exact(one.expired),
+        remaining=exact(one.remaining),
+    )
+
+
 def _usage(one: UsageSum, by: Sequence[str]) -> UsageOf:
     dims = dict(zip(by, one.dims, strict=True))
     return UsageOf(moment(one.bucket * SECOND_US), dims, one.events, exact(one.quantity), exact(one.amount))
@@ -336,6 +416,6 @@ def _account_error(account: str, error: BaseException) -> AccountError:
     """Tell why an account among others has no answer; a defect is raised."""
     if isinstance(error, ShardDownError):
         return AccountError(account, 503, f"shard {error.shard} does not answer; ask again when it is back")
-    if isinstance(error, NotAppliedError | StatementTimeoutError):
+    if isinstance(error, NotAppliedError | StatementTimeoutError | UntoldError):
         return AccountError(account, 503, str(error))
     raise error

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from decimal import Context, Decimal
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -20,6 +21,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from billing.errors import BillingError, StoreUnreachableError
 from billing.store_url import MysqlUrl, SqliteUrl, StoreUrl
 
+_EXACT: Final = Context(prec=80)
 _NO_FILE: Final = "there is no such file"
 _CONNECT_SECONDS: Final = 3
 _STEPS: Final = 10_000  # of SQLite's virtual machine between two looks at the clock: well below a millisecond
@@ -46,7 +48,7 @@ async def run(url: StoreUrl, work: Callable[[Connection], _T], *, create: bool =
                 return await connection.run_sync(work)
         finally:
             await engine.dispose()
-    except (DBAPIError, OSError) as error:
+    except (DBAPIError, OSError, RuntimeError) as error:  # the last: a connection reset while it is made (asyncmy)
         raise _unreachable(url, error) from error
 
 
@@ -88,7 +90,7 @@ class Database:
                 if isinstance(self._url, SqliteUrl):
                     return await asyncio.to_thread(self._read_sqlite, self._opened(self._url), work)
                 return await self._read_mysql(self._url, work)
-        except (DBAPIError, PoolTimeoutError, OSError) as error:
+        except (DBAPIError, PoolTimeoutError, OSError, RuntimeError) as error:  # as above
             if _took_too_long(error):
                 raise StatementTimeoutError(f"took longer than {self._seconds:g} s; ask for less at once") from error
             raise _unreachable(self._url, error) from error
@@ -156,8 +158,24 @@ def _sqlite_engine(url: SqliteUrl, pool: type[QueuePool | NullPool], **more: int
     return engine
 
 
-def _sqlite_connected(connection: object, _record: object) -> None:
-    connection.isolation_level = None  # type: ignore[attr-defined]  # SQLAlchemy's advice: let BEGIN be ours
+def _sqlite_connected(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # SQLAlchemy's advice: let BEGIN be ours
+    connection.create_aggregate("decimal_sum", 1, _DecimalSum)  # type: ignore[arg-type]  # typeshed: integers only
+
+
+class _DecimalSum:
+    """SUM as servers have it for DECIMAL; SQLite's own adds floats."""
+
+    def __init__(self) -> None:
+        self._total = Decimal(0)
+
+    def step(self, amount: str) -> None:
+        """Add one."""
+        self._total = _EXACT.add(self._total, Decimal(amount))
+
+    def finalize(self) -> str:
+        """Return the sum."""
+        return f"{self._total:f}"
 
 
 def _mysql_engine(url: MysqlUrl, **pool: Any) -> AsyncEngine:  # noqa: ANN401 - passed on

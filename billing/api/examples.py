@@ -26,6 +26,7 @@ from billing.answers import (
     BalanceOf,
     BalancesAnswer,
     BookAnswer,
+    CreditOf,
     EventsAnswer,
     ExplainAnswer,
     ItemError,
@@ -45,7 +46,15 @@ from billing.answers import (
 _AS_OF: Final = [
     AsOf("kafka:5L6g3nShT-eMCtK--X86sw:Zr2pQ1v8", 0, 48_211, "2026-01-31T11:59:58Z", "2026-01-31T12:00:00Z", 0.012)
 ]
-_BALANCES: Final = [BalanceOf("USD", "12.345600000000", 1_562)]
+_ZERO: Final = "0.000000000000"
+_BALANCES: Final = [
+    BalanceOf("USD", "12.345600000000", 1_562, "12.345600000000", "10.000000000000", "10.000000000000",
+              "10.000000000000", _ZERO, _ZERO, "2.345600000000")
+]  # fmt: skip
+_CREDITS: Final = [
+    CreditOf("grant-1", "grant", "2026-01-01T00:00:00Z", "USD", "10.000000000000", _ZERO, 1, "2026-07-01T00:00:00Z",
+             ["sms"], "10.000000000000", _ZERO, _ZERO)
+]  # fmt: skip
 _LINE: Final = Line(
     "2026-01-31", "msg-000017", 0, "2026-01-31T11:59:58Z", "globex", "sms", "sms-us", "USD", "1.000000000000",
     "0.007900000000", 3, {"to": "+12025550123"},
@@ -53,7 +62,7 @@ _LINE: Final = Line(
 _RULE: Final = RuleWords("sms-us", "usage", {"product": '"sms"', "country": '"US"'}, "per_unit", "USD")
 
 ANSWERS: Final[dict[type[msgspec.Struct], msgspec.Struct]] = {
-    BalanceAnswer: BalanceAnswer("acme", _BALANCES, _AS_OF, 3),
+    BalanceAnswer: BalanceAnswer("acme", _BALANCES, _CREDITS, _AS_OF, 3),
     BalancesAnswer: BalancesAnswer(
         [AccountBalances("acme", _BALANCES)], [AccountError("globex", 404, "no such account for this key")], _AS_OF, 3
     ),

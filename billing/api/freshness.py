@@ -53,7 +53,7 @@ def tagged(request: Request[Any, Any, Any], answer: BalanceAnswer) -> Response[B
 
     Balances that did not change have the same tag, however far the shards have come meanwhile.
     """
-    said = msgspec.json.encode((answer.account, answer.balances, answer.book_version))
+    said = msgspec.json.encode((answer.account, answer.balances, answer.credits, answer.book_version))
     tag = f'W/"{xxh3_64_hexdigest(said)}"'
     headers = {"etag": tag, "cache-control": "private, no-cache", "billing-position": positions_text(answer.as_of)}
     known = [one.strip() for one in request.headers.get("if-none-match", "").split(",")]

@@ -21,6 +21,7 @@ from billing.adapters.keyfile import KeyFileError
 from billing.adapters.reads import BadRequestError, NotRecordedError
 from billing.adapters.sql import StatementTimeoutError
 from billing.answers import Problem
+from billing.standing import UntoldError
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_SECONDS: Final = 5  # a failover takes about so long
@@ -86,6 +87,12 @@ def slow_body(request: _AnyRequest, _error: TimeoutError) -> Response[bytes]:
     return _response(HTTPStatus.REQUEST_TIMEOUT, "the body did not come in time; send it again, faster", request)
 
 
+def untold(request: _AnyRequest, error: UntoldError) -> Response[bytes]:
+    """Answer for an account of which it cannot be told what its grants have paid."""
+    _log.warning("what grants paid cannot be told", error=str(error))
+    return _response(HTTPStatus.SERVICE_UNAVAILABLE, str(error), request)
+
+
 def too_deep(request: _AnyRequest, _error: RecursionError) -> Response[bytes]:
     """Answer a body of lists within lists without end."""
     return _response(HTTPStatus.BAD_REQUEST, "the body is nested too deeply", request)
@@ -117,6 +124,7 @@ HANDLERS: Final[dict[Any, Any]] = {
     StatementTimeoutError: too_long,
     LogAwayError: log_away,
     KeyFileError: key_file,
+    UntoldError: untold,
     TimeoutError: slow_body,
     RecursionError: too_deep,
     HTTPException: http,

@@ -2,9 +2,9 @@
 
 Owns how commands are found, how errors are told (one line each, an exit code) and how logs look. Each module holds the
 commands of one kind of user: `work` runs the engine, `traffic` feeds it, `look` reads what it wrote, `keys` lets
-callers of the API in, `quarantine` is for what could not be billed, `books` for who writes prices, `shards` and
-`servers` for who keeps databases, `demo` for who is new. A module is imported when one of its commands is called: a
-worker keeps no other command in its memory.
+callers of the API in, `closing` ends periods, `quarantine` is for what could not be billed, `books` for who writes
+prices, `shards` and `servers` for who keeps databases, `demo` for who is new. A module is imported when one of its
+commands is called: a worker keeps no other command in its memory.
 """
 
 import logging
@@ -48,6 +48,7 @@ app.register_install_completion_command()
 for _path in (
     "demo:demo", "shards:init", "work:run", "traffic:generate", "traffic:replay", "shards:audit",
     "look:balance", "look:usage", "look:transactions", "look:explain", "look:export", "look:serve",
+    "closing:close",
 ):  # fmt: skip
     app.command(f"billing.cli.{_path}")
 for _group, _help, _paths in (

@@ -12,7 +12,7 @@ from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColum
 from rich.table import Table
 
 from billing.adapters.reads import EVER, PageQuery, Reads, UsageQuery
-from billing.answers import AsOf, Line
+from billing.answers import AsOf, CreditOf, Line
 from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, deployment, err, out, output, print_json
 from billing.errors import SettingsError
 from billing.moment import SECOND_US
@@ -40,7 +40,7 @@ def ask(config: Path, question: Callable[[Reads], Coroutine[Any, Any, _T]]) -> _
 
 
 def balance(account: str, config: ConfigPath = DEFAULT_CONFIG, *, json: bool = False) -> None:
-    """Show what an account owes, exactly; 0 for one that was never charged.
+    """Show what an account was charged and credited, exactly, and what is left of its grants.
 
     Parameters
     ----------
@@ -57,6 +57,13 @@ def balance(account: str, config: ConfigPath = DEFAULT_CONFIG, *, json: bool = F
         return
     for one in answer.balances:
         _say(f"{account}  {one.amount} {one.currency}  {one.events:,} events")
+        if answer.credits:
+            _say(
+                f"charged {one.charged}, credited {one.credited}, of which granted {one.granted}; "
+                f"drawn {one.drawn}, expired {one.expired}, remaining {one.remaining}; due {one.due}"
+            )
+    if answer.credits:
+        out.print(_credit_table(answer.credits), highlight=False, markup=False)
     _say_as_of(answer.as_of)
 
 
@@ -199,13 +206,13 @@ def explain(
 
 
 def export(
-    table: Literal["balances", "rollups", "tiers", "records"],
+    table: Literal["balances", "rollups", "tiers", "credits", "records"],
     config: ConfigPath = DEFAULT_CONFIG,
     *,
     form: Annotated[Literal["csv", "parquet"], Parameter(name="--format")],
     out_file: Annotated[Path | None, Parameter(name="--out")] = None,
 ) -> int:
-    """Write all balances, rollups, tiers (what was used) or records, from every shard, with exact decimals.
+    """Write all balances, rollups, tiers (what was used), credits or records, from every shard, with exact decimals.
 
     Parameters
     ----------
@@ -292,6 +299,17 @@ def _moment(option: str, text: str | None) -> int | None:
 def _seconds(option: str, text: str | None, default: int) -> int:
     found = _moment(option, text)
     return default if found is None else min(max(found // SECOND_US, EVER.start), EVER.stop)
+
+
+def _credit_table(found: Sequence[CreditOf]) -> Table:
+    table = Table("time", "id", "kind", "products", box=None, header_style="bold")
+    for title in ("priority", "expires", "amount", "drawn", "expired", "remaining"):
+        table.add_column(title, justify="right")
+    for one in found:
+        terms = ("", "") if one.kind == "payment" else (str(one.priority), one.expires or "never")
+        products = " ".join(one.products) or "any"
+        table.add_row(one.time, one.id, one.kind, products, *terms, one.amount, one.drawn, one.expired, one.remaining)
+    return table
 
 
 def _say(line: str) -> None:

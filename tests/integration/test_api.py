@@ -42,7 +42,10 @@ def key(site: Site) -> str:
 def test_a_balance_has_a_tag_that_lasts_as_long_as_the_balance(site: Site, key: str) -> None:
     """A page that polls would load the same balance again and again, or keep an old one."""
     first = site.get(f"{OF_ACCOUNT}/balance", key)
-    assert first.json()["balances"] == [{"currency": "USD", "amount": "0.258000000000", "events": 30}]
+    (found,) = first.json()["balances"]
+    assert (found["currency"], found["charged"], found["due"], found["events"]) == ("USD",) + (
+        "0.258000000000",
+    ) * 2 + (30,)
     assert first.headers["billing-position"] == f"0:{(site.folder / 'events.jsonl').stat().st_size}"
     again = site.get(f"{OF_ACCOUNT}/balance", key, **{"if-none-match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
@@ -243,7 +246,8 @@ def test_what_was_acknowledged_is_read_when_its_position_is_waited_for(tmp_path:
         if found.status_code == 503:  # a slow machine bills for longer than one may wait
             found = await client.get(f"/v1/accounts/acme/balance?min_position={said['min_position']}",
                                      headers=shown(key))  # fmt: skip
-        assert found.json()["balances"] == [{"currency": "USD", "amount": "0.015800000000", "events": 2}]
+        (balance,) = found.json()["balances"]
+        assert (balance["amount"], balance["events"]) == ("0.015800000000", 2)
 
     site.serve(play)
 
