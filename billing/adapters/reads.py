@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 import attrs
-import msgspec
 
 from billing.adapters.endpoints import Found, ShardDownError, Work
 from billing.adapters.gather import Fleet, Gathered, NotAppliedError
@@ -21,18 +20,13 @@ from billing.answers import (
     AccountError,
     AsOf,
     BalanceAnswer,
-    BalanceOf,
     BalancesAnswer,
-    CreditOf,
     ExplainAnswer,
-    Line,
     LineExplained,
     TransactionsAnswer,
     UsageAnswer,
-    UsageOf,
     UsageTotal,
     exact,
-    moment,
 )
 from billing.api_settings import ApiLimits
 from billing.balance import UsageRow, gather_usage, read_usage
@@ -44,22 +38,21 @@ from billing.errors import BillingError
 from billing.explained import Explained, explained
 from billing.freshness import ANY, Want, as_of, book_version
 from billing.ledger import EXACT
-from billing.moment import SECOND_US
-from billing.standing import Drawn, Pieces, Standing, UntoldError, read_pieces, standings
+from billing.standing import Pieces, Standing, UntoldError, read_pieces, standings
 from billing.statement import (
     EVERY_LINE,
     CursorError,
     LineKey,
     RecordedLine,
     Wanted,
-    event_and_origin,
     event_key,
     key_of,
     merged,
     read_lines,
     token_of,
 )
-from billing.usage import UsageSum, aligned, filled, filled_rows, fitting, is_able, regrouped, total_of
+from billing.telling import balance_answer, balance_of, line_of, usage_of
+from billing.usage import aligned, filled, filled_rows, fitting, is_able, regrouped, total_of
 from billing.wire import IDENTIFIER_LENGTH_MAX, is_identifier
 from rules.book import Every, Rollup
 from rules.running import Held
@@ -134,7 +127,7 @@ class Reads:
         told = self._standings(account, [found[at] for of in places.values() for at in of])
         if told is None:  # spread, with grants: its shards must be added up between the same edges
             return await self._balance_together(account, want)
-        return _balance_answer(account, told, fresh, version, consistent=gathered.consistent)
+        return balance_answer(account, told, fresh, version, consistent=gathered.consistent)
 
     async def balances(self, accounts: Sequence[str], want: Want = ANY) -> BalancesAnswer:
         """Return balances of many accounts; those on a shard that does not answer are told apart.
@@ -169,7 +162,7 @@ class Reads:
                 if standing is None:
                     told.append(AccountBalances(account, (await self._balance_together(account, want)).balances))
                 else:
-                    told.append(AccountBalances(account, list(map(_balance_of, standing))))
+                    told.append(AccountBalances(account, list(map(balance_of, standing))))
             except (UntoldError, ShardDownError, NotAppliedError, StatementTimeoutError) as untold:
                 errors.append(_account_error(account, untold))
         fresh, version = self._fresh(whole)
@@ -212,7 +205,7 @@ class Reads:
             rollup=name,
             every=every.value,
             currency=self._book.currency_of(account),
-            usage=[_usage(one, by) for one in sums],
+            usage=[usage_of(one, by) for one in sums],
             total=UsageTotal(total.events, exact(total.quantity), exact(total.amount)),
             as_of=fresh,
             book_version=version,
@@ -233,7 +226,7 @@ class Reads:
         page = lines[: query.rows_max]
         more = token_of(page[-1].key) if len(lines) > query.rows_max else None
         fresh, version = self._fresh(gathered.found)
-        return TransactionsAnswer(account, list(map(_told, page)), more, fresh, version, gathered.consistent)
+        return TransactionsAnswer(account, list(map(line_of, page)), more, fresh, version, gathered.consistent)
 
     async def explain(
         self, account: str, event: str, origin: str | None = None, span: Wanted | None = None, want: Want = ANY
@@ -252,7 +245,7 @@ class Reads:
         fresh, version = self._fresh(gathered.found)
         explained = [
             LineExplained(
-                _told(line),
+                line_of(line),
                 rule_words(rules[line.rule]) if line.rule in rules else None,
                 line.book_version == self._book.version,
             )
@@ -312,7 +305,7 @@ class Reads:
             if _are_together(pieces):
                 told = standings(pieces, self._book.currency_of(account), time.time_ns() // 1_000)
                 fresh, version = self._fresh(gathered.found)
-                return _balance_answer(account, told, fresh, version, consistent=gathered.consistent)
+                return balance_answer(account, told, fresh, version, consistent=gathered.consistent)
             between = tuple(sorted({edge for piece in pieces for edge in piece.edges_of_credits}))
         raise UntoldError(f"{account} is given grants faster than its shards can be read together; ask again")
 
@@ -357,59 +350,6 @@ def _reading_pieces(
         return lambda connection, _: read_pieces(connection, account, slots, rollup, between)
 
     return work
-
-
-def _balance_answer(
-    account: str, told: Sequence[Standing], fresh: list[AsOf], version: int, *, consistent: bool
-) -> BalanceAnswer:
-    credited = [_credit_of(one) for standing in told for one in standing.credits]
-    return BalanceAnswer(account, list(map(_balance_of, told)), credited, fresh, version, consistent)
-
-
-def _balance_of(one: Standing) -> BalanceOf:
-    amounts = (one.charged, one.credited, one.granted, one.drawn, one.expired, one.remaining, one.due)
-    return BalanceOf(one.currency, exact(one.charged), one.events, *map(exact, amounts))
-
-
-def _credit_of(one: Drawn) -> CreditOf:
-    credit = one.credit
-    return CreditOf(
-        id=credit.id,
-        kind=credit.kind.value,
-        time=moment(credit.time_us),
-        currency=credit.currency,
-        amount=exact(credit.amount),
-        cost=exact(credit.cost),
-        priority=credit.priority,
-        expires=None if credit.expires_us is None else moment(credit.expires_us),
-        products=list(credit.products),
-        drawn=exact(one.drawn),
-        expired=exact(one.expired),
-        remaining=exact(one.remaining),
-    )
-
-
-def _usage(one: UsageSum, by: Sequence[str]) -> UsageOf:
-    dims = dict(zip(by, one.dims, strict=True))
-    return UsageOf(moment(one.bucket * SECOND_US), dims, one.events, exact(one.quantity), exact(one.amount))
-
-
-def _told(line: RecordedLine) -> Line:
-    event, origin = event_and_origin(line.event)
-    return Line(
-        day=line.day,
-        event=event,
-        line=line.line,
-        time=moment(line.time_us),
-        origin=origin,
-        product=line.product,
-        rule=line.rule,
-        currency=line.currency,
-        quantity=exact(line.quantity),
-        amount=exact(line.amount),
-        book_version=line.book_version,
-        attributes=msgspec.json.decode(line.kept, type=dict[str, str]) if line.kept else {},
-    )
 
 
 def _account_error(account: str, error: BaseException) -> AccountError:

@@ -1,0 +1,72 @@
+"""Telling: what was read of an account, as answers have it.
+
+Owns how decimals, times and kept attributes are written. Must not know where they come from.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from billing.answers import AsOf, BalanceAnswer, BalanceOf, CreditOf, Line, UsageOf, exact, moment
+from billing.moment import SECOND_US
+from billing.standing import Drawn, Standing
+from billing.statement import RecordedLine, event_and_origin
+from billing.usage import UsageSum
+
+
+def balance_answer(
+    account: str, told: Sequence[Standing], fresh: list[AsOf], version: int, *, consistent: bool
+) -> BalanceAnswer:
+    """Return an account's answer from its standing in each currency."""
+    credited = [credit_of(one) for standing in told for one in standing.credits]
+    return BalanceAnswer(account, list(map(balance_of, told)), credited, fresh, version, consistent)
+
+
+def balance_of(one: Standing) -> BalanceOf:
+    """Tell a standing."""
+    amounts = (one.charged, one.credited, one.granted, one.drawn, one.expired, one.remaining, one.due)
+    return BalanceOf(one.currency, exact(one.charged), one.events, *map(exact, amounts))
+
+
+def credit_of(one: Drawn) -> CreditOf:
+    """Tell a credit and what became of it."""
+    credit = one.credit
+    return CreditOf(
+        id=credit.id,
+        kind=credit.kind.value,
+        time=moment(credit.time_us),
+        currency=credit.currency,
+        amount=exact(credit.amount),
+        cost=exact(credit.cost),
+        priority=credit.priority,
+        expires=None if credit.expires_us is None else moment(credit.expires_us),
+        products=list(credit.products),
+        drawn=exact(one.drawn),
+        expired=exact(one.expired),
+        remaining=exact(one.remaining),
+    )
+
+
+def usage_of(one: UsageSum, by: Sequence[str]) -> UsageOf:
+    """Tell one bucket; by: the names of its dimensions."""
+    dims = dict(zip(by, one.dims, strict=True))
+    return UsageOf(moment(one.bucket * SECOND_US), dims, one.events, exact(one.quantity), exact(one.amount))
+
+
+def line_of(line: RecordedLine) -> Line:
+    """Tell a recorded line."""
+    event, origin = event_and_origin(line.event)
+    return Line(
+        day=line.day,
+        event=event,
+        line=line.line,
+        time=moment(line.time_us),
+        origin=origin,
+        product=line.product,
+        rule=line.rule,
+        currency=line.currency,
+        quantity=exact(line.quantity),
+        amount=exact(line.amount),
+        book_version=line.book_version,
+        attributes=msgspec.json.decode(line.kept, type=dict[str, str]) if line.kept else {},
+    )
