@@ -1,7 +1,9 @@
 # Needs make and Python 3.11 or newer; everything else goes into .venv, which is made anew when pyproject.toml changes.
 
 PYTHON ?= python3
-SEEDS ?= 100000
+SEEDS ?= 10000
+PROCESSES ?= 1
+EXAMPLES ?= 10000
 FAULT_DATABASE ?= mariadb
 FAULT_SEED ?= 1
 FAULT_FAULTS ?= 200
@@ -23,7 +25,7 @@ campaign: export FAULT_SECONDS := $(FAULT_SECONDS)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test lint unit simulate campaign bench clean
+.PHONY: help demo test lint unit properties simulate mutants campaign bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -48,9 +50,17 @@ unit: $(TEST)  ## the tests that need no server
 	@echo "tests: unit and properties"
 	@$(BIN)/python -m pytest --quiet $(SHARED) tests/unit tests/properties
 
-simulate: $(TEST)  ## the simulation over SEEDS=100000 seeds: hours
+properties: $(TEST)  ## the property tests with EXAMPLES=10000 examples each: hours
+	@echo "properties: $(EXAMPLES) examples each"
+	@EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest --quiet --timeout=0 --durations=0 tests/properties
+
+simulate: $(TEST)  ## the simulation over the next SEEDS=10000 seeds: an hour; counts add up in ops/simulation.md
 	@echo "simulation: $(SEEDS) seeds"
-	@SIMULATION_SEEDS=$(SEEDS) $(BIN)/python -m pytest --quiet --timeout=0 tests/simulation
+	@$(BIN)/python -m tests.simulation --campaign $(SEEDS) --processes $(PROCESSES)
+
+mutants: $(TEST)  ## deliberate defects, one at a time, and what notices each: ten minutes; the table is in ops/simulation.md
+	@echo "mutants: of the engine and of statements"
+	@MUTANTS=1 $(BIN)/python -m pytest --quiet --timeout=0 tests/simulation/test_mutants.py
 
 campaign: $(TEST)  ## faults on real servers, FAULT_FAULTS=200 of them drawn from FAULT_SEED=1: an hour
 	@echo "faults: $(FAULT_FAULTS) on $(FAULT_DATABASE), seed $(FAULT_SEED), $(FAULT_EVENTS) events or more"

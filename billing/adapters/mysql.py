@@ -98,8 +98,8 @@ class MysqlStore:
         if refused is not None:
             return refused
         try:
-            if transaction.draft is not None:
-                before = await self._lock_counters(transaction.draft.counted.keys)
+            if (counters := transaction.counters) is not None:
+                before = await self._lock_counters(counters)
                 if isinstance(before, Refused):
                     return before
                 transaction = transaction.settled(before)

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import attrs
 
-from billing.balance import Balance, UsageRow, as_of, gather, gather_usage, zero
+from billing.balance import Balance, UsageRow, as_of, gather, gather_usage
 from billing.cursor import CursorRow
 
 
@@ -19,7 +19,6 @@ def test_pieces_add_up_exactly():
         ("a", "USD"): Balance("a", "USD", Decimal("99999999999999999999999999.000000000000"), 7, 1),
         ("a", "EUR"): pieces[1],
     }
-    assert zero("a", "USD") == Balance("a", "USD", Decimal("0.000000000000"), 0, 0)
 
 
 def test_usage_adds_up_by_bucket_and_dimensions():
@@ -38,3 +37,10 @@ def test_as_of_is_the_slowest_shard():
 
     found = as_of({"s1": [cursor("l", 0, 5), cursor("l", 1, 9)], "s2": [cursor("l", 0, 7), cursor("l", 1, 2)]})
     assert [(one["log"], one["partition"], one["position"]) for one in found] == [("l", 0, 5), ("l", 1, 2)]
+
+
+def test_as_of_says_nothing_where_a_shard_has_not_begun():
+    """A reader would be told of a position that his second shard has not reached, and later of an earlier one."""
+    begun, both = CursorRow("l", 0, 5, 1, 1, 0, 0, 0, 5, 5), CursorRow("l", 1, 9, 1, 1, 0, 0, 0, 9, 9)
+    assert [one["partition"] for one in as_of({"s1": [begun, both], "s2": [both]})] == [1]
+    assert as_of({"s1": [begun], "s2": []}) == []
