@@ -3,18 +3,22 @@
 Owns the way through decoding, pricing and folding for a single event. Must not know how it is shown.
 """
 
+from decimal import Decimal
+
 import attrs
 import numpy as np
 
 from billing.batch import Slice, Span
 from billing.charge import charge
 from billing.event import Decoder
-from billing.fold import Transaction, fold
-from billing.moment import SECOND_US
+from billing.fold import PartKey, Transaction, fold
+from billing.ledger import EXACT
+from billing.moment import DAY_US, SECOND_US, day_number, day_text
 from billing.tiers import used_of
+from billing.voids import Known, KnownLine
 from billing.wire import Reason
 from rules.book import Book
-from rules.columns import Usage
+from rules.columns import PICO_PLACES, Usage
 from rules.describe import time_text
 from rules.explain import ExplainedGroup, Explanation, explain
 from rules.pricer import Pricer
@@ -32,21 +36,27 @@ class Rows:
     rollups: tuple[Row, ...]
     balances: tuple[Row, ...]
     tiers: tuple[Row, ...]
+    credits: tuple[Row, ...]
 
 
 @attrs.frozen
 class Explained:
-    """The whole tale: book, event, each group, the refusal (reason and detail) if there is one, and the rows."""
+    """The whole tale: book, event, each group, the refusal (reason and detail) if there is one, and the rows.
+
+    taken_back: what a void of the event writes after them, which is asked for by explaining the void; else None.
+    """
 
     book: str
     version: int
     currency: str
     event: str
     account: str
+    day: str
     groups: tuple[ExplainedGroup, ...]
     refused: str | None
     detail: str | None
     rows: Rows
+    taken_back: Rows | None
 
 
 class UndecodableError(Exception):
@@ -60,15 +70,16 @@ def explained(payload: bytes, book: Book, used: Held, rule_id: str | None = None
     """Explain one event by a book.
 
     used: what each counter held before; rule_id: the only rule to ask. A void is explained as the event that it is a
-    copy of. Raises UndecodableError, or UnknownRuleError.
+    copy of, and as what takes it back right after; of a credit no rule is asked. Raises UndecodableError, or
+    UnknownRuleError.
     """
     one = np.zeros(1, dtype=np.int32)
     events, rejects = Decoder(book.attributes, book.payers).decode(one, one.astype(np.int64), [payload])
     if rejects:
         raise UndecodableError(rejects[0].reason, rejects[0].detail)
-    events = attrs.evolve(events, void=np.zeros(1, dtype=np.bool_))
+    is_void, events = bool(events.void[0]), attrs.evolve(events, void=np.zeros(1, dtype=np.bool_))
     usage = Usage(events.account, events.product, events.time_us, events.quantity, events.attributes)
-    told = explain(book, usage, used, rule_id)
+    told = Explanation((), None) if events.credits else explain(book, usage, used, rule_id)
     charges, refused = charge(events, Pricer(book))
     slot = slot_of([charges.account.values[code] for code in charges.account.codes.tolist()])
     batch = Slice({0: Span(0, 1)}, charges, slot, refused)
@@ -83,11 +94,31 @@ def explained(payload: bytes, book: Book, used: Held, rule_id: str | None = None
         currency=book.currency_of(account),
         event=event,
         account=account,
+        day=day_text(int(events.time_us[0]) // DAY_US),
         groups=told.groups,
         refused=refusal.reason.value if refusal else None,
         detail=refusal.detail if refusal else None,
         rows=_rows(transaction),
+        taken_back=_rows(_voided(batch, book, transaction)) if is_void and not refusal else None,
     )
+
+
+def _voided(batch: Slice, book: Book, charged: Transaction) -> Transaction:
+    """Return what a void of an event writes that has just been charged."""
+    void = np.ones(len(batch.charges), dtype=np.bool_)
+    batch = Slice(batch.spans, attrs.evolve(batch.charges, void=void), batch.slot, [])
+    lines: dict[PartKey, list[tuple[int, int, KnownLine]]] = {}
+    for slot, account, day, key, line, _, digest, tail, quantity, amount, _ in charged.records.tuples():
+        of = charged.records.tails[tail]
+        numbers = (int(Decimal(text).scaleb(PICO_PLACES, EXACT)) for text in (quantity, amount))
+        recorded = KnownLine(of.product, of.rule, of.currency, of.book_version, *numbers)
+        lines.setdefault(PartKey(slot, account, day_number(day), key), []).append((line, digest, recorded))
+    known = {key: Known.of_rows(rows) for key, rows in lines.items()}
+    voided = fold(batch, book, "", 0, known, {})
+    if voided.counters is None:
+        return voided
+    assert [*voided.counters.tuples()] == [*charged.tiers.keys.tuples()], "what was counted is given back"
+    return voided.settled(charged.tiers.used)
 
 
 def _settled(transaction: Transaction, told: Explanation) -> Transaction:
@@ -148,7 +179,24 @@ def _rows(transaction: Transaction) -> Rows:
         )
         for slot, account, rule, period, quantity, events, amount in transaction.tiers.tuples()
     )
-    return Rows(records, rollups, balances, tiers)
+    credits = tuple(  # noqa: A001 - the noun
+        _row(
+            slot=one.slot,
+            account=one.account,
+            day=one.day,
+            event=one.event,
+            line=one.line,
+            kind=one.kind,
+            currency=one.currency,
+            amount=_plain(f"{one.amount:f}"),
+            cost=_plain(f"{one.cost:f}"),
+            priority=one.priority,
+            expires="" if one.expires_us is None else time_text(one.expires_us),
+            products=one.products,
+        )
+        for one in transaction.credits
+    )
+    return Rows(records, rollups, balances, tiers, credits)
 
 
 def _row(**cells: str | int) -> Row:

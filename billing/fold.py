@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from billing.batch import Slice
 from billing.charge import Bools, Charges
+from billing.credit_rows import CreditRow, credit_rows
 from billing.event import Rejected
 from billing.moment import DAY_US
 from billing.order import repeated
 from billing.rows import BalanceColumns, RecordColumns, RollupColumns, table_rows
-from billing.tiers import NO_TIERS, Counted, TierColumns, count
+from billing.tiers import NO_TIERS, Counted, TierColumns, TierKeys, count
 from billing.voids import Known, Target, settle_in_order, taken_back, uncounted_rule
 from billing.wire import Reason
 from rules.book import Book
@@ -79,8 +80,8 @@ class Transaction:
     """What one shard transaction writes: all of it or nothing, and only if the cursors stand where `moves` start.
 
     draft: None once every amount is final. Until then the amounts of lines with a counter are 0, and the store must
-    read the state of `draft.counted` in the transaction that writes, so that nobody changes it in between, and call
-    `settled`.
+    read the state of `counters` in the transaction that writes, so that nobody changes it in between, and call
+    `settled`. One that moves no cursor is no batch of events: it is written if no cursor has a newer map or book.
     """
 
     log: str
@@ -91,8 +92,14 @@ class Transaction:
     rollups: RollupColumns
     balances: BalanceColumns
     quarantine: Sequence[Rejected]
+    credits: Sequence[CreditRow] = ()
     tiers: TierColumns = NO_TIERS
     draft: Draft | None = None
+
+    @property
+    def counters(self) -> TierKeys | None:
+        """The counters whose state `settled` must be told of, None once every amount is final."""
+        return None if self.draft is None else self.draft.counted.keys
 
     @property
     def events(self) -> int:
@@ -102,7 +109,7 @@ class Transaction:
     def settled(self, before: Used) -> "Transaction":
         """Return the finished transaction.
 
-        before: the state of each counter in the order of `draft.counted.keys`, zeros for one that was never used. An
+        before: the state of each counter in the order of `counters`, zeros for one that was never used. An
         event whose charge would overflow goes to quarantine, and nobody in this batch is charged for it.
         """
         assert self.draft is not None, "settled once"
@@ -194,6 +201,7 @@ def fold(
         rollups=rollups,
         balances=balances,
         quarantine=quarantine,
+        credits=credit_rows(charges, slot),
         draft=draft,
     )
 

@@ -11,6 +11,7 @@ import attrs
 import numpy as np
 import pyarrow as pa
 
+from billing.credit_rows import CreditRow
 from billing.cursor import Claim
 from billing.event import Rejected
 from billing.fold import PartKey, Transaction
@@ -56,12 +57,15 @@ def packet(transaction: Transaction, dialect: Dialect, payload_bytes_max: int) -
     One that counts was begun by `counters_packet`. payload_bytes_max: how much of a payload quarantine keeps; what is
     longer than an event may be can never be billed.
     """
-    assert transaction.draft is None, "amounts are final"
+    assert transaction.counters is None, "amounts are final"
     named: list[tuple[str, _Text]] = [] if len(transaction.tiers) else [("begin", (b"BEGIN",))]
-    named.append(("cursors", (_cursors(transaction).encode(),)))
-    named.append(("guard", (_guard(len(transaction.moves)).encode(),)))
+    if transaction.moves:
+        named.append(("cursors", (_cursors(transaction).encode(),)))
+    named.append(("guard", (_guard(transaction).encode(),)))
     if len(transaction.records):
         named.append(("records", _records(transaction.records)))
+    if transaction.credits:
+        named.append(("credits", (_credits(transaction.credits).encode(),)))
     if len(transaction.tiers):
         named.append(("tiers", _tiers(transaction.tiers, dialect)))
     if len(transaction.records):
@@ -194,9 +198,16 @@ def _cursors(transaction: Transaction) -> str:
     )
 
 
-def _guard(moves: int) -> str:
-    """Stop the packet with error 1242 (subquery returns more than one row) unless every cursor moved."""
-    return f"SET @g=IF(ROW_COUNT()={moves:d},1,(SELECT 1 UNION SELECT 2))"
+def _guard(transaction: Transaction) -> str:
+    """Stop the packet with error 1242 (subquery returns more than one row) unless every cursor moved.
+
+    Where none does, they must not have been taken over by a newer map or book, and stay locked against that.
+    """
+    moved = f"ROW_COUNT()={len(transaction.moves):d}"
+    if not transaction.moves:
+        newer = f"map_version>{transaction.map_version:d} OR book_version>{transaction.book_version:d}"
+        moved = f"NOT COALESCE((SELECT MAX({newer}) FROM cursors LOCK IN SHARE MODE),0)"
+    return f"SET @g=IF({moved},1,(SELECT 1 UNION SELECT 2))"
 
 
 def _records(rows: RecordColumns) -> _Text:
@@ -225,6 +236,18 @@ def _tail_texts(tails: Sequence[Tail]) -> pa.StringArray:
         ],
         type=pa.string(),
     )
+
+
+def _credits(rows: Sequence[CreditRow]) -> str:
+    """Write credits whose records are new; one that is there already outlived its records, which expire."""
+    columns = "slot,account,day,event,line,time_us,digest,kind,currency,amount,cost,priority,expires_us,products"
+    values = ",".join(
+        f"({one.slot:d},{literal(one.account)},{literal(one.day)},{literal(one.event)},{one.line:d},{one.time_us:d},"
+        f"{one.digest:d},{literal(one.kind)},{literal(one.currency)},{one.amount:f},{one.cost:f},{one.priority:d},"
+        f"{'NULL' if one.expires_us is None else f'{one.expires_us:d}'},{literal(one.products)})"
+        for one in rows
+    )
+    return f"INSERT INTO credits ({columns}) VALUES {values} ON DUPLICATE KEY UPDATE digest=credits.digest"
 
 
 def _tier_key(keys: TierKeys) -> tuple[Field, ...]:

@@ -34,6 +34,7 @@ class Contract:
     price: Decimal | None
     discount: Decimal | None
     tiers: str
+    minimum: Decimal | None = None  # of a period
 
     def reduced(self, exact: Decimal) -> Decimal:
         """Return what the discount leaves of an amount."""
@@ -91,6 +92,7 @@ def load(document: Mapping[str, Any], folder: Path) -> Accounts:
             _number(row.get("price")),
             _number(row.get("discount")),
             row.get("tiers") or "",
+            _number(row.get("minimum")),
         )
         contracts.setdefault((row["account"], kind, row[kind]), []).append(contract)
     return Accounts(document["currency"], table, contracts, document.get("tiers") or {})

@@ -6,6 +6,7 @@ Owns a second reading of `per` in rules/books/FORMAT.md. Must not share code wit
 from calendar import monthrange
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from re import ASCII, fullmatch
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -40,6 +41,26 @@ def period_of(source: Any) -> PeriodOf:  # noqa: ANN401 - whatever YAML holds
         return int(datetime.combine(first, time.min, zone).timestamp())
 
     return start
+
+
+def name_of(source: Any, start: int) -> str:  # noqa: ANN401 - as above
+    """Return by what name a period that starts then is closed: its year, month, day or hour on the zone's calendar."""
+    unit, options = (source, {}) if isinstance(source, str) else next(iter(source.items()))
+    local = datetime.fromtimestamp(start, UTC).astimezone(ZoneInfo(options.get("zone", "UTC")))
+    text = local.isoformat()
+    return {"year": text[:4], "month": text[:7], "day": text[:10], "hour": text[:13]}.get(unit, "")
+
+
+def starts_named(source: Any, name: str) -> set[int]:  # noqa: ANN401 - as above
+    """Return when periods of a name start, by asking for the period of many moments about it; none if events say it."""
+    try:
+        of, first = period_of(source), datetime.fromisoformat((name + "-01-01")[:10] + name[10:]).replace(tzinfo=UTC)
+        days, step = {4: (400, 6), 7: (40, 6), 10: (4, 6), 13: (2, 0.25)}[len(name)]
+        moments = [first + timedelta(hours=step * i - 48) for i in range(int((days + 2) * 24 / step))]
+        found = {of(Event("", "", "", int(one.timestamp()) * 1_000_000, Decimal(1), {})) for one in moments}
+    except RejectedError:
+        return set()
+    return {start for start in found if name_of(source, start) == name}
 
 
 def _months(about: date, text: str) -> list[date]:

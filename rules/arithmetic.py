@@ -5,6 +5,7 @@ pricer's, or the tale is not told.
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping
+from decimal import Decimal
 from fractions import Fraction
 from math import ceil, floor
 from pathlib import Path
@@ -14,7 +15,9 @@ import attrs
 import numpy as np
 
 from rules.book import Book, Rule
-from rules.columns import MISSING, PICO_PLACES, Counter, Decimals, Int32s, Units, Usage
+from rules.columns import MISSING, PICO_PLACES, Counter, Decimals, Int32s, Int64s, Units, Usage
+from rules.commitment import minimums
+from rules.contract import Contracts
 from rules.cumulative import settle
 from rules.describe import Step, decimal_words, fraction_text, moment_text
 from rules.measure import Measures
@@ -58,6 +61,26 @@ class Won:
 def steps_of(won: Won) -> tuple[Step, ...]:
     """Return the arithmetic of a line."""
     return tuple(_Tale(won).steps())
+
+
+@attrs.frozen(eq=False)
+class _Row:
+    """A row of the contracts that is in effect; number: int32[1]."""
+
+    contracts: Contracts
+    number: Int32s
+
+    @property
+    def place(self) -> str:
+        """File and line."""
+        return f"{Path(self.contracts.file).name}:{self.contracts.lines[self.number[0]]}"
+
+    @property
+    def kept(self) -> Decimal:
+        """The part of a price that its discount leaves."""
+        if self.contracts.kept is None:
+            return Decimal(1)
+        return Decimal(int(self.contracts.kept.units[self.number[0]])).scaleb(-self.contracts.kept.scale)
 
 
 class _Tale:
@@ -131,17 +154,46 @@ class _Tale:
 
     def _by_contract(self, rate: Decimals) -> tuple[str, Fraction] | None:
         """Return which row of the contracts holds for the line, and the rate that it makes of the book's."""
+        row = self._row(self._won.usage.time_us)
+        if row is None:
+            return None
+        own = row.contracts.rate(row.number, rate)
+        return f"{row.place}, in place of the book's price", Fraction(int(own.units[0]), 10**own.scale)
+
+    def _row(self, time_us: Int64s) -> "_Row | None":
+        """Return the row of the contracts that is in effect for the line's account and rule at a time."""
         contracts = self._won.book.contracts
         if contracts is None:
             return None
         account = np.array([contracts.accounts.get(self._won.account, MISSING)], dtype=np.int32)
         rule = np.array([self._won.book.rules.index(self._rule)], dtype=np.int32)
-        row = contracts.find(account, rule, self._won.usage.time_us)
-        if row[0] == MISSING:
-            return None
-        own = contracts.rate(row, rate)
-        place = f"{Path(contracts.file).name}:{contracts.lines[row[0]]}, in place of the book's price"
-        return place, Fraction(int(own.units[0]), 10**own.scale)
+        number = contracts.find(account, rule, time_us)
+        return None if number[0] == MISSING else _Row(contracts, number)
+
+    def _counted_by(self, counter: Counter) -> Iterator[Step]:
+        """Yield what a contract makes of a price with a counter: the row that is in effect when the period starts."""
+        row = self._row(np.array([counter.period * SECOND_US], dtype=np.int64))
+        if row is None or self._counted_rule is self._rule:
+            return
+        price, listed = self._counted_rule.price, self._rule.price
+        assert isinstance(price, CumulativePrice), "only such prices have variants"
+        assert isinstance(listed, CumulativePrice), "as the rule's own"
+        changes = [] if price == listed.discounted(row.kept) else ["its own tiers"]
+        if row.kept != 1:
+            changes.append(f"{decimal_words(100 * (1 - row.kept))} percent less")
+        yield Step("contract", f"{row.place}, for the whole period: {', '.join(changes)}", self._won.account)
+
+    def _commitment(self, counter: Counter) -> Iterator[Step]:
+        """Yield what is owed for the period at least: no part of this line's amount."""
+        rule = self._won.book.rules.index(self._rule)
+        (minimum,) = minimums(self._won.book, rule, [self._won.account], [counter.period])
+        if minimum is None:
+            return
+        row = self._row(np.array([counter.period * SECOND_US], dtype=np.int64)) if minimum.promised else None
+        by = "" if row is None else f", by {row.place}"
+        yield Step(
+            "at least", f"in a period{by}; what is missing is charged when it is closed", _amount_text(minimum.pico)
+        )
 
     @property
     def _counted_rule(self) -> Rule:
@@ -173,8 +225,7 @@ class _Tale:
             "used after", f"{_amount_text(held.quantity_pico)} + {_amount_text(use_pico)}", _amount_text(after_pico)
         )
         price = self._counted_rule.price
-        if self._counted_rule is not self._rule:
-            yield Step("contract", "its own tiers, or a discount", self._won.account)
+        yield from self._counted_by(counter)
         if isinstance(price, CumulativePrice):
             one = 10**PICO_PLACES
             yield from cumulative_steps(price, Fraction(held.quantity_pico, one), Fraction(after_pico, one))
@@ -194,6 +245,7 @@ class _Tale:
                 for name, bound, _ in self._bounds():
                     yield Step(name, "of an event", _amount_text(bound))
             yield Step("amount", "for this event after those before it", _amount_text(amount_pico))
+        yield from self._commitment(counter)
         self._check(amount_pico)
 
     @property

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from rules.columns import PICO_PLACES, Decimals
+from rules.columns import PICO_PLACES, Decimals, Units
 from rules.fields import decimal_fault
 from rules.number import BOOK_PLACES_MAX, INTEGER_DIGITS_MAX
 from rules.quote import quoted
@@ -26,16 +26,30 @@ _DECIMAL: Final = r"^-?[0-9]+(\.[0-9]+)?$"
 
 
 class NumberKind(Enum):
-    """What a column holds: prices, or numbers that something is divided by or rounded up to, which are above 0."""
+    """What a column holds: prices, amounts, or numbers that something is divided by or rounded up to, above 0."""
 
-    PRICE = BOOK_PLACES_MAX
-    INCREMENT = PICO_PLACES
+    PRICE = BOOK_PLACES_MAX, None
+    INCREMENT = PICO_PLACES, 1  # the least number, in units of its last place
+    AMOUNT = PICO_PLACES, 0
+
+    @property
+    def places(self) -> int:
+        """The most decimal places."""
+        places: int = self.value[0]
+        return places
+
+    def holds(self, units: Units) -> NDArray[np.bool_]:
+        """Tell which numbers are large enough; units: of any number of places."""
+        least = self.value[1]
+        return np.ones(len(units), dtype=bool) if least is None else (units >= least).astype(bool)
 
     def fault(self, cell: str) -> str | None:
         """Say what is wrong with one cell, or None if nothing is."""
-        fault = decimal_fault(cell, self.value)
+        fault = decimal_fault(cell, self.places)
         if fault is None and self is NumberKind.INCREMENT and Decimal(cell) <= 0:
             return f"{quoted(cell)} is not above 0; write a number above 0"
+        if fault is None and self is NumberKind.AMOUNT and Decimal(cell) < 0:
+            return f"{quoted(cell)} is below 0; write 0 or more"
         return fault
 
 
@@ -58,7 +72,7 @@ def numbers_of(cells: pa.StringArray, kind: NumberKind) -> Numbers:
     wholes, places = parts.field("whole"), pc.fill_null(parts.field("part"), "")
     places_most, digits_most = _longest(places), _longest(wholes)
     units: Decimals | None = None
-    if places_most <= kind.value and digits_most <= INTEGER_DIGITS_MAX:
+    if places_most <= kind.places and digits_most <= INTEGER_DIGITS_MAX:
         texts = pc.binary_join_element_wise(
             parts.field("sign"), "0", wholes, pc.utf8_rpad(places, places_most, "0"), ""
         )
@@ -67,8 +81,8 @@ def numbers_of(cells: pa.StringArray, kind: NumberKind) -> Numbers:
         else:
             units = Decimals.of_integers([*map(int, texts.to_pylist())], places_most)
     good = ~filled | _bools(pc.match_substring_regex(cells, _DECIMAL))
-    if units is not None and kind is NumberKind.INCREMENT:
-        good &= ~filled | (units.units > 0).astype(bool)
+    if units is not None:
+        good &= ~filled | kind.holds(units.units)
     if units is None:
         good = ~filled
     rows = np.flatnonzero(~good).tolist()

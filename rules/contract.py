@@ -49,6 +49,8 @@ class Contracts:
     price: Decimals
     priced: Bools
     kept: Decimals | None
+    minimum: Decimals
+    committed: Bools
     terms: Int32s
     variants: Mapping[tuple[int, int], int]
 

@@ -10,6 +10,7 @@ import attrs
 
 from rules.book import EVENT_FIELDS, Rule
 from rules.columns import PICO_PLACES
+from rules.commitment import minimum_fault
 from rules.condition import All, Condition, Exists, Not, OneOf, OneOfNumbers, Prefix, Range
 from rules.document import Items, Mapping, Node
 from rules.load_period import read_per
@@ -74,7 +75,7 @@ class RuleReader:
         charge, charge_parent = self._charge(entries["charge"]) if "charge" in entries else (None, False)
         if rule_id is None or price is None or len(self._fields.problems.found) > found:
             return None
-        return Rule(
+        rule = Rule(
             id=rule_id,
             group=self._group,
             group_index=self._group_index,
@@ -93,6 +94,10 @@ class RuleReader:
             period_minimum_pico=period.minimum_pico,
             period_maximum_pico=period.maximum_pico,
         )
+        fault = None if period.minimum_pico is None else minimum_fault(rule, period.minimum_pico)
+        if fault is not None:
+            self._fields.wrong(entries["per_period"], fault)
+        return rule
 
     def _price(self, node: Node) -> Price | CumulativePrice | None:
         found = len(self._fields.problems.found)

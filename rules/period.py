@@ -1,9 +1,11 @@
 """Periods: how long a counter counts before it starts again, and when the period that an event is in has started.
 
-Owns calendars, time zones and anchors. The zones' data comes from the package `tzdata`, never from the machine, so that
-all workers agree. Must not know prices or counters.
+Owns calendars, time zones and anchors, and the names of periods (`2026-01`). The zones' data comes from the package
+`tzdata`, never from the machine, so that all workers agree. Must not know prices or counters.
 """
 
+from bisect import bisect_right
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -28,6 +30,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MONTHS: Final = 12
 _DAYS_MAX: Final = 31
 _LEAP_YEAR: Final = 2000
+_YEARS: Final = range(2000, 2100)  # of events
 
 Bools = NDArray[np.bool_]
 
@@ -40,6 +43,10 @@ class Unit(StrEnum):
     MONTH = "month"
     YEAR = "year"
     EVER = "ever"
+
+
+_LONGEST: Final = {Unit.HOUR: 2 * HOUR, Unit.DAY: 2 * DAY, Unit.MONTH: 32 * DAY, Unit.YEAR: 367 * DAY}  # and more
+_NAMES: Final = {Unit.HOUR: "%Y-%m-%dT%H", Unit.DAY: "%Y-%m-%d", Unit.MONTH: "%Y-%m", Unit.YEAR: "%Y"}
 
 
 @attrs.frozen
@@ -127,6 +134,60 @@ def period_start(per: Per, second: int) -> int:
     else:
         start = day
     return (datetime(start.year, start.month, start.day, tzinfo=zone) - _EPOCH) // timedelta(seconds=1)
+
+
+@lru_cache(maxsize=PERIODS_KEPT)
+def period_end(per: Per, start: int) -> int:
+    """Return when the period that a start names has ended: the first second after it; both since 1970-01-01 UTC."""
+    assert per.unit is not Unit.EVER, "it never ends"
+    later = range(start, start + 2 * _LONGEST[per.unit])
+    return later[bisect_right(later, start, key=lambda second: period_start(per, second))]
+
+
+def ends_possible(per: Per, start: int) -> tuple[int, int]:
+    """Return the first and the last moment at which a period with this start can have ended, as `period_end` does.
+
+    They differ where events name the anchor, and one that a month does not have starts on the same day as its last.
+    """
+    if per.attribute is None:
+        return (period_end(per, start),) * 2
+    day = datetime.fromtimestamp(start, zone_of(per.zone)).date()
+    form = "{0.month:02}-{0.day:02}" if per.unit is Unit.YEAR else "{0.day}"
+    last = "02-29" if per.unit is Unit.YEAR else str(_DAYS_MAX)
+    anchored = [per.anchored(form.format(day)), per.anchored(last)]
+    ends = [period_end(one, start) for one in anchored if one is not None and period_start(one, start) == start]
+    return min(ends), max(ends)
+
+
+def name_of(per: Per, start: int) -> str:
+    """Return the name of a period: `2026`, `2026-01`, `2026-01-15` or `2026-01-15T10`, where its zone is as it starts.
+
+    A period with an anchor has the name of the month or year that it starts in.
+    """
+    return datetime.fromtimestamp(start, zone_of(per.zone)).strftime(_NAMES[per.unit])
+
+
+def unit_named(name: str) -> Unit | None:
+    """Return the unit of which a text can name a period, None if it names none that events can be in."""
+    for unit, form in _NAMES.items():
+        try:
+            moment = datetime.strptime(name, form).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+        if moment.strftime(form) == name and moment.year in _YEARS:
+            return unit
+    return None
+
+
+def starts_named(per: Per, name: str) -> Iterator[int]:
+    """Yield the starts of the periods with a name: one, or two where a clock that is put back repeats an hour."""
+    assert per.attribute is None, "the attribute has been read"
+    begin = int(datetime.strptime(name, _NAMES[per.unit]).replace(tzinfo=UTC).timestamp())
+    start, stop = period_start(per, begin - DAY), begin + _LONGEST[per.unit] + DAY
+    while start < stop:
+        if name_of(per, start) == name:
+            yield start
+        start = period_start(per, period_end(per, start))
 
 
 def _date(year: int, month: int, day: int) -> date:

@@ -11,7 +11,8 @@ import numpy as np
 
 from rules.book import Book, Rule
 from rules.cells import NumberKind, Numbers, numbers_of
-from rules.columns import MISSING, Decimals, Int32s, Int64s
+from rules.columns import MISSING, PICO_PLACES, Decimals, Int32s, Int64s
+from rules.commitment import minimum_fault
 from rules.contract import ALWAYS_US, FOREVER_US, Bools, Contracts, in_order, rows_by_key
 from rules.document import Node
 from rules.fields import INSTANT_WANTED, Fields, instant_of, nearest
@@ -26,7 +27,7 @@ from rules.read_list import List, read_list
 from rules.read_table import Tables
 from rules.variants import TierLists, takes_tiers, variants_of
 
-_OPTIONAL: Final = ("rule", "group", "from", "until", "price", "discount", "tiers")
+_OPTIONAL: Final = ("rule", "group", "from", "until", "price", "discount", "tiers", "minimum")
 _ONE_NUMBER: Final = (ConstantPrice, Percentage, TablePrice)  # prices that are one number, which a contract can replace
 _WHOLE_PERCENT: Final = 100
 
@@ -62,12 +63,12 @@ def read_contracts(node: Node, fields: Fields, tables: Tables, book: Book, tier_
     accounts, account = _accounts(read)
     targets = _targets(read, book)
     from_us, until_us = _instants(read, "from", ALWAYS_US), _instants(read, "until", FOREVER_US)
-    price, discount = (
-        _numbers(read, "price", NumberKind.PRICE), _numbers(read, "discount", NumberKind.INCREMENT)
-    )  # fmt: skip
+    price, discount = _numbers(read, "price", NumberKind.PRICE), _numbers(read, "discount", NumberKind.INCREMENT)
+    minimum = _numbers(read, "minimum", NumberKind.AMOUNT)
     if len(fields.problems.found) > found:
         return book
-    _check_cells(read, book, targets, price, discount)
+    _check_cells(read, book, targets, price, discount, minimum)
+    _check_minimums(read, book, minimum)
     _check_tiers(read, book, targets, tier_lists, dated=(from_us != ALWAYS_US) | (until_us != FOREVER_US))
     _check_accounts(read, book, targets, [*accounts], account)
     _refuse(read, "until", from_us >= until_us, lambda _: "the row is never in effect; write a time after `from`")
@@ -98,6 +99,8 @@ def read_contracts(node: Node, fields: Fields, tables: Tables, book: Book, tier_
         price=price.units.take(order),
         priced=price.filled[order],
         kept=_kept(discount.units.take(order)) if discount.filled.any() else None,
+        minimum=minimum.units.take(order),
+        committed=minimum.filled[order],
         terms=variants.terms[order],
         variants=variants.numbers,
     )
@@ -174,7 +177,9 @@ def _is_one_number(rule: Rule) -> bool:
     return isinstance(price, _ONE_NUMBER) and not (isinstance(price, Percentage) and price.fixed)
 
 
-def _check_cells(read: List, book: Book, targets: _Targets, price: Numbers, discount: Numbers) -> None:
+def _check_cells(
+    read: List, book: Book, targets: _Targets, price: Numbers, discount: Numbers, minimum: Numbers
+) -> None:
     """Note rows that say nothing, and what cannot be said of their rule or group."""
     by_id = {rule.id: rule for rule in book.rules}
     takes_price = np.zeros(targets.count, dtype=bool)
@@ -184,8 +189,10 @@ def _check_cells(read: List, book: Book, targets: _Targets, price: Numbers, disc
     is_group[[*targets.groups.values()]] = True
     of_row = targets.of_row
     own_tiers = np.array([bool(name) for name in read.column("tiers")], dtype=bool)
-    nothing = ~price.filled & ~discount.filled & ~own_tiers
-    _refuse(read, "discount", nothing, lambda _: "the row changes nothing; write a price, a discount or tiers")
+    nothing = ~price.filled & ~discount.filled & ~minimum.filled & ~own_tiers
+    _refuse(
+        read, "discount", nothing, lambda _: "the row changes nothing; write a price, a discount, tiers or a minimum"
+    )
     too_much = (discount.units.units > _WHOLE_PERCENT * 10**discount.units.scale).astype(bool)
     _refuse(read, "discount", too_much, lambda _: "is more than 100 percent; write a part of the price")
     _refuse(
@@ -201,6 +208,18 @@ def _check_cells(read: List, book: Book, targets: _Targets, price: Numbers, disc
         price.filled & ~is_group[of_row] & ~takes_price[of_row],
         lambda row: f"the price of {quoted(names[row])} is not one number that another could replace; write a discount",
     )
+
+
+def _check_minimums(read: List, book: Book, minimum: Numbers) -> None:
+    """Note commitments to what no period adds up, or beyond what a period may cost."""
+    by_id, rules = {rule.id: rule for rule in book.rules}, read.column("rule")
+    for row in np.flatnonzero(minimum.filled).tolist():
+        if not rules[row]:
+            read.wrong(row, "minimum", "a group's rules are added up one by one; write a row for each rule")
+        elif (rule := by_id.get(rules[row])) is not None:
+            fault = minimum_fault(rule, int(minimum.units.units[row]) * 10 ** (PICO_PLACES - minimum.units.scale))
+            if fault is not None:
+                read.wrong(row, "minimum", fault)
 
 
 def _check_tiers(read: List, book: Book, targets: _Targets, tier_lists: TierLists, dated: Bools) -> None:

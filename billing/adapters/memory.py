@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import attrs
 
+from billing.credit_rows import CreditRow
 from billing.cursor import Claim, Standing
 from billing.event import Rejected
 from billing.fold import PartKey, Transaction
@@ -48,6 +49,7 @@ class Tables:
     rollups: dict[tuple[int, str, str, int, str], tuple[int, Decimal, Decimal, int]] = attrs.Factory(dict)
     balances: dict[tuple[int, str, str], tuple[int, Decimal, int]] = attrs.Factory(dict)
     tiers: dict[TierKey, tuple[Decimal, int, Decimal]] = attrs.Factory(dict)
+    credits: dict[tuple[int, str, str, str, int], CreditRow] = attrs.Factory(dict)
     quarantine: dict[tuple[str, int, int], Rejected] = attrs.Factory(dict)
 
 
@@ -78,11 +80,9 @@ class MemoryShard:
     def apply(self, transaction: Transaction) -> Outcome:
         """Write a transaction: all of it or nothing."""
         tables = self.tables
-        for move in transaction.moves:
-            cursor = tables.cursors.get((transaction.log, move.partition))
-            expected = move.start, transaction.map_version, transaction.book_version
-            if cursor is None or (cursor.next_offset, cursor.map_version, cursor.book_version) != expected:
-                return Refused(Reaction.FENCED, f"{self.name}: cursor of partition {move.partition} does not match")
+        fence = self._fence(transaction)
+        if fence is not None:
+            return Refused(Reaction.FENCED, f"{self.name}: {fence}")
         transaction = self._settled(transaction)
         rows = list(transaction.records.tuples())
         keys = [row[:5] for row in rows]
@@ -107,9 +107,27 @@ class MemoryShard:
         )
         for *key, quantity, events, amount in transaction.tiers.tuples():
             tables.tiers[tuple(key)] = Decimal(quantity), events, Decimal(amount)
+        for credit in transaction.credits:
+            tables.credits.setdefault(credit.key, credit)
         for reject in transaction.quarantine:
             tables.quarantine.setdefault((transaction.log, reject.partition, reject.offset), reject)
         return Applied(transaction)
+
+    def _fence(self, transaction: Transaction) -> str | None:
+        """Return what keeps the transaction from being written, if anything does."""
+        versions = transaction.map_version, transaction.book_version
+        cursors = self.tables.cursors
+        for move in transaction.moves:
+            cursor = cursors.get((transaction.log, move.partition))
+            if cursor is None or (cursor.next_offset, cursor.map_version, cursor.book_version) != (
+                move.start,
+                *versions,
+            ):
+                return f"cursor of partition {move.partition} does not match"
+        for cursor in cursors.values() if not transaction.moves else ():
+            if cursor.map_version > versions[0] or cursor.book_version > versions[1]:
+                return "a cursor has a newer map or book"
+        return None
 
     def existing(self, keys: Sequence[PartKey]) -> Mapping[PartKey, Known]:
         """Return what there is of those parts that have records."""
@@ -131,9 +149,9 @@ class MemoryShard:
         return Known.of_rows(rows)
 
     def _settled(self, transaction: Transaction) -> Transaction:
-        if transaction.draft is None:
+        if transaction.counters is None:
             return transaction
-        keys = transaction.draft.counted.keys.tuples()
+        keys = transaction.counters.tuples()
         state = [self.tables.tiers.get(key, (Decimal(0), 0, Decimal(0))) for key in keys]
         quantities, events, amounts = zip(*state, strict=True)
         return transaction.settled(used_of(list(map(_pico, quantities)), events, list(map(_pico, amounts))))

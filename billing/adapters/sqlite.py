@@ -29,9 +29,14 @@ UPDATE cursors SET next_offset = ?, accepted = accepted + ?, duplicates = duplic
     time_us_max = MAX(time_us_max, ?), applied_at_us = CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
 WHERE log = ? AND partition = ? AND next_offset = ? AND map_version = ? AND book_version = ?
 """
+_NEWER = "SELECT 1 FROM cursors WHERE map_version > ? OR book_version > ? LIMIT 1"
 _RECORD = """
 INSERT INTO records (slot, account, day, event, line, time_us, digest, product, rule, currency, book_version,
     quantity, amount, kept) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_CREDIT = """
+INSERT INTO credits (slot, account, day, event, line, time_us, digest, kind, currency, amount, cost, priority,
+    expires_us, products) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 _ROLLUP = """
 INSERT INTO rollups (slot, account, rollup, bucket, dims, events, quantity, amount, checksum)
@@ -128,10 +133,13 @@ class SqliteStore:
             connection = self._connect()
             connection.execute("BEGIN IMMEDIATE")
             transaction = _settled(connection, transaction)
+            versions = transaction.map_version, transaction.book_version
+            if not transaction.moves and connection.execute(_NEWER, versions).fetchone() is not None:
+                raise _FencedError  # noqa: TRY301 - as below
             for move in transaction.moves:
                 counts = move.stop, move.accepted, move.duplicates, move.quarantined, move.time_us_max or 0
-                place = transaction.log, move.partition, move.start, transaction.map_version, transaction.book_version
-                if connection.execute(_MOVE, (*counts, *place)).rowcount != 1:
+                place = transaction.log, move.partition, move.start
+                if connection.execute(_MOVE, (*counts, *place, *versions)).rowcount != 1:
                     raise _FencedError  # noqa: TRY301 - handled like an error of the database, with a rollback
             records, rollups, balances = transaction.records, transaction.rollups, transaction.balances
             tails = [(tail.product, tail.rule, tail.currency, tail.book_version) for tail in records.tails]
@@ -142,6 +150,14 @@ class SqliteStore:
                     for row in records.tuples()
                 ),
             )
+            connection.executemany(
+                _CREDIT,
+                [
+                    (*one.key, one.time_us, _signed(one.digest), one.kind, one.currency, f"{one.amount:f}",
+                     f"{one.cost:f}", one.priority, one.expires_us, one.products)
+                    for one in transaction.credits
+                ],
+            )  # fmt: skip
             connection.executemany(_TIER, transaction.tiers.tuples())
             connection.executemany(_ROLLUP, ((*row[:-1], _signed(row[-1])) for row in rollups.tuples()))
             connection.executemany(_BALANCE, ((*row[:-1], _signed(row[-1])) for row in balances.tuples()))
@@ -235,9 +251,9 @@ def _known(connection: sqlite3.Connection, key: PartKey) -> Known | None:
 
 def _settled(connection: sqlite3.Connection, transaction: Transaction) -> Transaction:
     """Settle by the counters of this transaction, which nobody else can change: BEGIN IMMEDIATE has the file's lock."""
-    if transaction.draft is None:
+    if transaction.counters is None:
         return transaction
-    keys = transaction.draft.counted.keys.tuples()
+    keys = transaction.counters.tuples()
     state = [connection.execute(_COUNTER, key).fetchone() or ("0", 0, "0") for key in keys]
     quantities, events, amounts = zip(*state, strict=True)
     return transaction.settled(used_of(list(map(_pico, quantities)), events, list(map(_pico, amounts))))

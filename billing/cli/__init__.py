@@ -1,9 +1,10 @@
 """The command line: `billing`.
 
 Owns how commands are found, how errors are told (one line each, an exit code) and how logs look. Each module holds the
-commands of one kind of user: `work` runs the engine, `traffic` feeds it, `look` reads what it wrote, `quarantine` is
-for what could not be billed, `books` for who writes prices, `shards` and `servers` for who keeps databases, `demo` for
-who is new. A module is imported when one of its commands is called: a worker keeps no other command in its memory.
+commands of one kind of user: `work` runs the engine, `traffic` feeds it, `look` reads what it wrote, `closing` ends
+periods, `quarantine` is for what could not be billed, `books` for who writes prices, `shards` and `servers` for who
+keeps databases, `demo` for who is new. A module is imported when one of its commands is called: a worker keeps no other
+command in its memory.
 """
 
 import logging
@@ -45,7 +46,7 @@ def version() -> str:
 app = App(name="billing", help="Exactly-once billing of microtransactions.", version=version)
 for _path in (
     "demo:demo", "shards:init", "work:run", "traffic:generate", "traffic:replay", "shards:audit",
-    "look:balance", "look:usage", "look:export", "look:serve",
+    "look:balance", "look:usage", "look:export", "look:serve", "closing:close",
 ):  # fmt: skip
     app.command(f"billing.cli.{_path}")
 for _group, _help, _paths in (

@@ -1,17 +1,25 @@
 """`billing rules explain`: why one event is charged what it is."""
 
 import sys
+from datetime import date
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
+import attrs
+import msgspec
+import uvloop
 from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.padding import Padding
 from rich.table import Column, Table
 
-from billing.cli.setup import out, print_json
+from billing.adapters.sql import run
+from billing.cli.setup import Deployment, counted, deployment, out, print_json
 from billing.errors import BillingError, SettingsError
-from billing.explained import Explained, Row, UndecodableError, explained
+from billing.explained import Explained, Row, Rows, UndecodableError, explained
+from billing.recorded import RecordedLine, read_lines, state_of
 from billing.wire import EVENT_BYTES_MAX
 from rules.columns import PICO_PLACES
 from rules.explain import ExplainedGroup, Tried, UnknownRuleError
@@ -30,7 +38,8 @@ class EventError(BillingError):
 def explain(
     event: str,
     *,
-    book: Annotated[Path, Parameter(name=["--book", "-b"])],
+    book: Annotated[Path | None, Parameter(name=["--book", "-b"])] = None,
+    config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
     rule: str | None = None,
     used: str = "0",
     used_events: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
@@ -38,14 +47,16 @@ def explain(
 ) -> int:
     """Tell why an event is charged what it is: rules tried and why they lost, the arithmetic, the rows written.
 
-    Exit code 1 for an event that is refused.
+    A void is explained as its event, followed by what takes it back. Exit code 1 for an event that is refused.
 
     Parameters
     ----------
     event
         The event: its JSON text, a file that holds it, or - for standard input.
     book
-        The book's file.
+        The book's file; that of the settings if these are given instead.
+    config
+        A settings file: its shards say what they have recorded of the event.
     rule
         The only rule to ask, also one that stands behind the winner.
     used
@@ -56,17 +67,49 @@ def explain(
         Print one JSON document.
     """
     before = Held(_pico(used), used_events)
+    found = None if config is None else deployment(config)
+    if book is None and found is None:
+        raise SettingsError(
+            "--book and --config: one of them says by which book; write -b book.yaml or -c billing.toml"
+        )
     try:
-        told = explained(_payload(event), load(book), before, rule)
+        told = explained(_payload(event), found.book if book is None and found else load(book or Path()), before, rule)
     except UndecodableError as error:
         raise EventError(str(error)) from error
     except UnknownRuleError as error:
         raise SettingsError(f"--rule: {error}") from error
+    recorded = None if found is None else uvloop.run(_recorded(found, told))
     if json:
-        print_json(told)
+        more = {} if recorded is None else {"recorded": {"state": state_of(recorded).name.lower(), "lines": recorded}}
+        print_json(msgspec.to_builtins(told) | more if more else told)
     else:
         _show(told)
+        if recorded is not None:
+            _show_recorded(recorded)
     return 1 if told.refused else 0
+
+
+async def _recorded(found: Deployment, told: Explained) -> list[RecordedLine]:
+    """Ask the shards for the lines of the event, on its account and on all that it charges."""
+    charged = [(str(row["account"]), str(row["event"])) for row in told.rows.records]
+    lines = []
+    for account, key in dict.fromkeys([(told.account, told.event), *charged]):
+        slots: dict[int, list[int]] = {}
+        for slot, shard in found.shardmap.shards_of(account):
+            slots.setdefault(shard, []).append(slot)
+        for shard, of_shard in slots.items():
+            name = found.shardmap.shards[shard]
+            writer = next(one.writer for one in found.settings.shards if one.name == name)
+            asking = partial(read_lines, slots=of_shard, account=account, day=date.fromisoformat(told.day), key=key)
+            lines += await run(writer, asking)
+    return lines
+
+
+def _show_recorded(lines: list[RecordedLine]) -> None:
+    _say(f"\nrecorded: {state_of(lines)}")
+    rows = (attrs.asdict(line) for line in lines)
+    if lines:
+        _show_rows(tuple(row | {name: counted(Decimal(row[name])) for name in ("quantity", "amount")} for row in rows))
 
 
 def _payload(event: str) -> bytes:
@@ -92,17 +135,28 @@ def _pico(text: str) -> int:
 
 
 def _show(told: Explained) -> None:
-    _say(f"event {told.event} of account {told.account}, by book {told.book} version {told.version} in {told.currency}")
+    what = "event" if told.taken_back is None else "void of event"
+    _say(
+        f"{what} {told.event} of account {told.account}, by book {told.book} version {told.version} in {told.currency}"
+    )
     for group in told.groups:
         _show_group(group, told.currency)
     if told.refused:
         _say(f"\nrefused: {told.refused}: {told.detail}")
         return
+    _show_tables(told.rows)
+    if told.taken_back is not None:
+        _say("\nvoid: takes back what the event was charged, as it was recorded; after the rows above it writes")
+        _show_tables(told.taken_back)
+
+
+def _show_tables(tables: Rows) -> None:
     for title, rows in (
-        ("records", told.rows.records),
-        ("rollups, added to", told.rows.rollups),
-        ("balances, added to", told.rows.balances),
-        ("tiers, as they then stand", told.rows.tiers),
+        ("records", tables.records),
+        ("rollups, added to", tables.rollups),
+        ("balances, added to", tables.balances),
+        ("tiers, as they then stand", tables.tiers),
+        ("credits", tables.credits),
     ):
         if rows:
             _say(f"\n{title}")

@@ -3,9 +3,10 @@
 import asyncio
 import multiprocessing
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 from itertools import islice
 from typing import Annotated, Final
@@ -113,7 +114,7 @@ def audit(
     json: bool = False,
     processes: Annotated[int, Parameter(validator=Number(gte=1, lte=_PROCESSES_MAX))] = 1,
 ) -> int:
-    """Check conservation on every shard: records, rollups, balances, counters and cursors agree to the last place.
+    """Check conservation on every shard: records, rollups, balances, counters, credits and cursors agree exactly.
 
     Exit code 1 on any difference.
 
@@ -137,7 +138,7 @@ def audit(
     wrong = sum(one.wrong for one in audits)
     if not json:
         out.print(
-            "audit clean: every record, rollup, balance, counter and cursor agrees"
+            "audit clean: every record, rollup, balance, counter, credit and cursor agrees"
             if not wrong
             else f"{wrong} differences"
         )
@@ -172,10 +173,14 @@ def _audit(shard: Shard, book: Book, on_lines: Callable[[int], None] = lambda _l
 def audit_table(audits: Sequence[ShardAudit]) -> Table:
     """Return one row a shard."""
     table = Table("shard", box=None, header_style="bold")
-    for title in ("accounts", "events", "lines", "duplicates", "quarantined", "amount", "differences"):
+    for title in ("accounts", "events", "lines", "duplicates", "quarantined", "amount", "credited", "differences"):
         table.add_column(title, justify="right")
     for one in audits:
-        amounts = " ".join(f"{plain(amount)} {currency}" for currency, amount in sorted(one.amounts.items()))
         counts = (one.accounts, one.events, one.lines, one.duplicates, one.quarantined)
-        table.add_row(one.shard, *(f"{count:,}" for count in counts), amounts, str(one.wrong))
+        sums = (_sums(one.amounts), _sums(one.credited))
+        table.add_row(one.shard, *(f"{count:,}" for count in counts), *sums, str(one.wrong))
     return table
+
+
+def _sums(amounts: Mapping[str, Decimal]) -> str:
+    return " ".join(f"{plain(amount)} {currency}" for currency, amount in sorted(amounts.items()))

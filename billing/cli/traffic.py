@@ -35,6 +35,7 @@ def generate(
     malformed: float = 0.0,
     late: float = 0.0,
     out_of_order: float = 0.0,
+    credits: float = 0.0,  # noqa: A002 - the noun
     rate: float | None = None,
     out_file: Annotated[Path | None, Parameter(name="--out")] = None,
     config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
@@ -59,6 +60,8 @@ def generate(
         How events spread over time.
     duplicates, malformed, late, out_of_order
         Shares of events with that fault, 0 to 1.
+    credits
+        Share of payments and grants among the events, 0 to 1.
     rate
         Events a second to send (Kafka only); as fast as possible without it.
     out_file
@@ -68,7 +71,14 @@ def generate(
     """
     faults = Faults(duplicates=duplicates, late=late, out_of_order=out_of_order, malformed=malformed)
     workload = Workload(
-        model=model, seed=seed, family=family, accounts=accounts, exponent=exponent, arrivals=arrivals, faults=faults
+        model=model,
+        seed=seed,
+        family=family,
+        accounts=accounts,
+        exponent=exponent,
+        arrivals=arrivals,
+        faults=faults,
+        credits=credits,
     )
     deliver(workload.blocks(events), events, out_file, config, rate)
 

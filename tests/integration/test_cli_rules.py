@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import billing, event, write_book, write_events
+from tests.command import billing, deployment, event, write_book, write_events
 
 
 def test_rules_check_prints_every_problem(tmp_path: Path) -> None:
@@ -89,6 +89,23 @@ def test_an_event_is_explained(tmp_path: Path) -> None:
     assert 'refused: no_rule: no rule charges the product "fax"' in refused.out
 
 
+def test_the_shards_say_what_has_become_of_an_event(tmp_path: Path) -> None:
+    """Support would explain a charge that was taken back long ago, or one that was never made."""
+    void, early = event(7, type="void"), event(9, type="void")
+    deployment(tmp_path, [event(7, quantity=1), void, early])
+    assert billing("run", "--until-end", folder=tmp_path).code == 0
+    done = billing("rules", "explain", json.dumps(event(7)), "-c", "billing.toml", folder=tmp_path)
+    lines = [" ".join(line.split()) for line in done.out.splitlines()]
+    assert lines[-4:] == [
+        "recorded: charged, and taken back by a void",
+        "account event line rule book_version quantity amount currency",
+        "account-7 event-7 -1 rule-sms 1 -1 -0.0079 USD",
+        "account-7 event-7 0 rule-sms 1 1 0.0079 USD",
+    ]
+    told = billing("rules", "explain", json.dumps(event(9)), "-c", "billing.toml", "--json", folder=tmp_path).json
+    assert (told["recorded"]["state"], told["recorded"]["lines"][0]["amount"]) == ("voided_first", "0.000000000000")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
@@ -98,6 +115,7 @@ def test_an_event_is_explained(tmp_path: Path) -> None:
             1,
             "the event is refused before any rule is asked, undecodable: not JSON",
         ),
+        (("explain", "EVENT"), 2, "--book and --config: one of them says by which book; write -b book.yaml or -c"),
         (("explain", "{}", "-b", "none.yaml"), 2, "none.yaml: cannot be read: No such file or directory"),
         (("explain", "EVENT", "-b", "book.yaml", "--rule", "x"), 2, '--rule: "x" is not a rule of book test'),
         (("explain", "EVENT", "-b", "book.yaml", "--used", "1,5"), 2, "--used 1,5: is not a quantity; write a decimal"),

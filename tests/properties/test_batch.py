@@ -3,10 +3,11 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.batch import Slice, Span
+from tests.examples import examples
 from tests.pipeline import payload, pipeline_in
 
 with TemporaryDirectory() as folder:
@@ -43,7 +44,7 @@ def _parts(piece: Slice) -> list[tuple[object, ...]]:
     return sorted(found, key=repr)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(_logs, st.integers(0, 12))
 def test_cut_and_joined_is_as_before(logs: dict[int, tuple[int, list[str]]], events_max: int) -> None:
     """An event at the cut between two batches would be billed twice or never."""
@@ -65,7 +66,7 @@ def test_cut_and_joined_is_as_before(logs: dict[int, tuple[int, list[str]]], eve
             assert piece.spans[partition].start <= offset < piece.spans[partition].stop
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(_logs, st.dictionaries(st.integers(0, 3), st.integers(0, 115), max_size=4))
 def test_trimming_keeps_exactly_what_lies_behind(
     logs: dict[int, tuple[int, list[str]]], starts: dict[int, int]

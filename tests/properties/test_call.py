@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from generators import oracle_book
@@ -13,6 +13,7 @@ from generators.oracle_event import RejectedError, parse
 from rules.book import Book
 from rules.load import load
 from rules.pricer import Pricer
+from tests.examples import examples
 from tests.rulebooks import HEAD, lines_of, usage_of
 
 LENGTHS = st.one_of(
@@ -102,7 +103,7 @@ def _charged(book: Book, events: list[dict[str, str]]) -> list[str]:
     return [found[row] for row in range(len(events))]
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(call=_calls(), rounding=ROUND, quantity=QUANTITY, lengths=st.lists(LENGTHS, min_size=1, max_size=6))
 def test_a_call_costs_what_the_oracle_says(
     folder: Path, call: dict[str, Any], rounding: dict[str, Any], quantity: dict[str, Any], lengths: list[str]
@@ -113,7 +114,7 @@ def test_a_call_costs_what_the_oracle_says(
     _agree(folder, {"price": {"call": call}, "round": rounding, **counted}, events)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     terms=st.fixed_dictionaries({}, optional=TERMS),
     rows=st.dictionaries(st.text("12", min_size=1, max_size=3), CELLS, min_size=1, max_size=5),

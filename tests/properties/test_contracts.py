@@ -9,12 +9,13 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from generators import oracle_book
 from generators.oracle_event import Event, RejectedError
 from rules.pricer import Pricer
+from tests.examples import examples
 from tests.rulebooks import TIME_US, Ledger, Line, book_of, lines_of, usage_of
 
 CHARGES = """
@@ -131,7 +132,7 @@ def _day(day: int | None) -> str:
     return "" if day is None else f"2026-01-{day:02}"
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(seed=st.integers(0, 2**32), events=EVENTS, cut=st.integers(0, 24))
 def test_the_bill_is_what_the_oracle_says(
     tmp_path_factory: pytest.TempPathFactory, seed: int, events: list[Any], cut: int

@@ -4,10 +4,11 @@ import json
 from typing import Any
 
 import numpy as np
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from billing.event import Decoder
+from tests.examples import examples
 
 NAMES = ("country", "n", "é")
 
@@ -90,7 +91,7 @@ def _decoded(bodies: list[bytes], first: int = 0, decoder: Decoder | None = None
     return sorted([*accepted, *refused], key=lambda row: row[0])
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.lists(payloads, max_size=8))
 @example([b'{"id":"e1","account":"a","product":"p","time":"2026-01-01T00:00:00Z","quantity":"\xff"}'])
 def test_a_list_decodes_to_what_its_payloads_decode_to(bodies: list[bytes]) -> None:
@@ -100,7 +101,7 @@ def test_a_list_decodes_to_what_its_payloads_decode_to(bodies: list[bytes]) -> N
     assert len(singles) == len(bodies)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(st.lists(payloads, max_size=4), max_size=4))
 def test_what_was_decoded_before_changes_nothing(reads: list[list[bytes]]) -> None:
     """After a restart the same log would be billed differently, and repeats look like conflicts."""

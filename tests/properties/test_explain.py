@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.book import Book
@@ -14,6 +14,7 @@ from rules.columns import MISSING
 from rules.explain import explain
 from rules.pricer import Pricer
 from rules.running import Held
+from tests.examples import examples
 from tests.properties.test_rules import CHARGES, EVENTS, TABLES
 from tests.rulebooks import book_of, lines_of, usage_of
 
@@ -45,7 +46,7 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Book:
     return book_of(folder, CHARGES + GROUPS, **TABLES)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(event=EVENTS, used=st.decimals(0, 20, places=3), events=st.integers(0, 5))
 def test_an_explanation_is_what_is_charged(book: Book, event: Any, used: Decimal, events: int) -> None:
     """Support would tell a customer other numbers than the bill (the explanation asserts its own arithmetic)."""

@@ -10,13 +10,14 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.book import Book
 from rules.columns import Usage
 from rules.price.rounding import Mode, Rounding, rounded_product
 from rules.pricer import Pricer
+from tests.examples import examples
 from tests.rulebooks import TIME_US, Line, book_of, lines_of, usage_of
 
 CHARGES = """
@@ -100,7 +101,7 @@ def _each(pricer: Pricer, batches: Sequence[Sequence[Any]]) -> list[object]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(events=st.lists(EVENTS, max_size=12), cuts=st.sets(st.integers(0, 12)), data=st.data())
 def test_batches_do_not_matter(pricer: Pricer, events: list[Any], cuts: set[int], data: st.DataObject) -> None:
     """Replaying the log in other batches, or in another order, would give other balances."""
@@ -113,7 +114,7 @@ def test_batches_do_not_matter(pricer: Pricer, events: list[Any], cuts: set[int]
     assert [_each(Pricer(pricer.book), [[event]])[0] for event in events] == whole
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(events=st.lists(EVENTS, min_size=1, max_size=12))
 def test_every_event_has_lines_or_one_reject(pricer: Pricer, events: list[Any]) -> None:
     """An event would be billed and quarantined, or neither."""
@@ -122,7 +123,7 @@ def test_every_event_has_lines_or_one_reject(pricer: Pricer, events: list[Any]) 
         assert len(rejects) <= 1
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(events=st.lists(EVENTS, max_size=12))
 def test_python_integers_give_what_int64_gives(pricer: Pricer, events: list[Any]) -> None:
     """A batch with one huge number would be charged by another arithmetic."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.adapters.memory import MemoryShard
@@ -13,6 +13,7 @@ from billing.cursor import Claim
 from billing.fold import part_keys
 from billing.ports import Applied
 from generators import oracle
+from tests.examples import examples
 from tests.pipeline import COUNTING, LOG, payload, pipeline_in
 from tests.rulebooks import HEAD
 
@@ -67,7 +68,7 @@ def _billed(payloads, rng):
     return shard.tables
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(_events, st.integers(0, 2**32))
 def test_totals_do_not_depend_on_order_and_batches(events, seed):
     """The same month would cost another amount after a restart, or with one more partition."""

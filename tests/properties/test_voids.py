@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.adapters.memory import MemoryShard
@@ -18,6 +18,7 @@ from billing.ports import Applied, Reaction, Refused
 from billing.tail import ZERO_LINE_RULE
 from generators import oracle
 from generators.oracle_event import parse
+from tests.examples import examples
 from tests.pipeline import COUNTING, LOG, Pipeline, payload, pipeline_in
 from tests.simulation.check import check_sums
 
@@ -98,7 +99,7 @@ def _check(shard: MemoryShard, expected: oracle.Expected, book: Path) -> None:
         assert (used if rule == "share" else total.quantity, events, amount) == (used, total.lines, total.amount)
 
 
-@settings(max_examples=250, deadline=None)
+@examples(250)
 @given(log=logs(), cuts=st.sets(st.integers(1, 19)), looks=st.booleans())
 def test_linear_balances_are_the_oracles(
     linear: tuple[Pipeline, Path], log: list[bytes], cuts: set[int], *, looks: bool
@@ -110,7 +111,7 @@ def test_linear_balances_are_the_oracles(
     _check(shard, oracle.run(log, book), book)
 
 
-@settings(max_examples=250, deadline=None)
+@examples(250)
 @given(log=logs(), cuts=st.sets(st.integers(1, 19)), looks=st.booleans())
 def test_counting_balances_are_the_oracles(
     counting: tuple[Pipeline, Path], log: list[bytes], cuts: set[int], *, looks: bool
@@ -122,7 +123,7 @@ def test_counting_balances_are_the_oracles(
     _check(shard, oracle.run(log, book), book)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(log=logs(), data=st.data())
 def test_order_changes_no_linear_balance(linear: tuple[Pipeline, Path], log: list[bytes], data: st.DataObject) -> None:
     """Two workers that read the same log at different speeds would make different bills."""

@@ -3,13 +3,14 @@
 import json
 from pathlib import Path
 
+import attrs
 import pytest
 
 from billing.explained import UndecodableError, explained
 from rules import books_path
 from rules.load import load
 from rules.running import Held
-from tests.rulebooks import rules_of
+from tests.rulebooks import book_of, rules_of
 
 CALL = {
     "id": "e1",
@@ -53,11 +54,63 @@ def test_a_cumulative_price_goes_on_from_what_was_used(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_a_void_is_explained_as_its_event() -> None:
+def test_a_void_is_explained_as_its_event_and_what_takes_it_back() -> None:
     """Who asks why a charge was taken back would see the rows of a void that met no event."""
     book = load(books_path() / "telecom.yaml")
-    assert explained(_body(type="void"), book, Held()) == explained(_body(), book, Held())
-    assert explained(_body(type="void", product="fax"), book, Held()).refused == "no_rule"
+    void, event = explained(_body(type="void"), book, Held()), explained(_body(), book, Held())
+    assert attrs.evolve(void, taken_back=None) == event
+    assert event.taken_back is None
+    assert void.taken_back is not None
+    shown = {(row["account"], row["event"], row["line"], row["amount"]) for row in void.taken_back.records}
+    assert shown == {("acme", "e1", -1, "-0.07"), ("partner", "acme e1", -1, "-0.007")}
+    refused = explained(_body(type="void", product="fax"), book, Held())
+    assert (refused.refused, refused.taken_back) == ("no_rule", None)
+
+
+CONTRACTED = """
+contracts: {file: contracts.csv}
+tiers:
+  gold: [{up_to: 100, unit: "0.8"}, {unit: "0.4"}]
+charges:
+- group: usage
+  rules:
+  - id: api
+    price: {graduated: {per: month, tiers: [{up_to: 100, unit: 1}, {unit: "0.5"}]}}
+    per_period: {minimum: 50}
+"""
+
+
+@pytest.mark.parametrize(
+    ("row", "words", "amount", "least"),
+    [
+        ("acme,12.5,gold,20", "contracts.csv:2, for the whole period: its own tiers, 12.5 percent less", "24.85", "20"),
+        ("acme,,gold,", "contracts.csv:2, for the whole period: its own tiers", "28.4", "50"),
+        ("acme,50,,", "contracts.csv:2, for the whole period: 50 percent less", "17.75", "50"),
+        ("acme,,,20", None, "35.5", "20"),
+        ("zoe,50,,", None, "35.5", "50"),
+    ],
+)
+def test_a_voided_tiered_event_under_a_contract(
+    tmp_path: Path, row: str, words: str | None, amount: str, least: str
+) -> None:
+    """Support could not tell which contract made a charge, from which tiers it came, or what its void gave back."""
+    contracts = "account,rule,discount,tiers,minimum\n" + row.replace(",", ",api,", 1)
+    book = book_of(tmp_path, CONTRACTED, contracts=contracts)
+    told = explained(_body(type="void"), book, Held(90 * 10**12, 4))
+    line = told.groups[0].line
+    assert line is not None
+    assert line.amount == amount
+    steps = {step.step: step for step in line.steps}
+    assert (steps["contract"].how if "contract" in steps else None) == words
+    assert steps["at least"].result == least
+    assert ("contracts.csv:2" in steps["at least"].how) == (least == "20")
+    assert [step.how.partition(":")[0] for step in line.steps if step.step == "tier"] == [
+        "above 0 up to 100", "above 100",
+    ]  # fmt: skip
+    assert told.taken_back is not None
+    (tier,), (record,) = told.taken_back.tiers, told.taken_back.records
+    assert (tier["quantity"], tier["events"]) == ("90", 4)
+    assert (record["line"], record["amount"]) == (-1, f"-{amount}")
 
 
 def test_a_refused_event_writes_nothing() -> None:

@@ -174,13 +174,16 @@ def test_rows_know_their_line(tmp_path: Path) -> None:
         ("account,group,discount\na,use,1\n", ['2: group: "use" is no group of the book; did you mean "usage"?']),
         ("account,rule,group,discount\na,sms,usage,1\n", ["2: rule: must name either a rule or a group; fill one of the two cells"]),
         ("account,discount\na,1\n", ["2: rule: must name either a rule or a group; fill one of the two cells"]),
-        ("account,rule,price\na,sms,\n", ["2: discount: the row changes nothing; write a price, a discount or tiers"]),
+        ("account,rule,price\na,sms,\n", ["2: discount: the row changes nothing; write a price, a discount, tiers or a minimum"]),
         ('account,rule,price\na,sms,"0,5"\n', ['2: price: "0,5" is not a decimal; write "0.5"']),
         ("account,rule,discount\na,sms,0\n", ['2: discount: "0" is not above 0; write a number above 0']),
         ("account,rule,discount\na,sms,100.5\n", ["2: discount: is more than 100 percent; write a part of the price"]),
         ("account,rule,discount\na,sms,10%\n", ['2: discount: "10%" is not a decimal; write "0.0079"']),
         ("account,group,price\na,usage,1\n", ["2: price: a group's rules count different things; write a row for each rule, or a discount"]),
         ("account,rule,from,price\na,sms,01.02.2026,1\n", ['2: from: "01.02.2026" is not a date; write 2026-01-01 or 2026-01-01T00:00:00Z']),
+        ("account,rule,minimum\na,sms,1\n", ['2: minimum: "sms" has no periods; add `per_period: {per: month, minimum: 0}` to it']),
+        ("account,group,minimum\na,usage,1\n", ["2: minimum: a group's rules are added up one by one; write a row for each rule"]),
+        ("account,rule,minimum\na,sms,-1\n", ['2: minimum: "-1" is below 0; write 0 or more']),
         ("account,rule,from,until,price\na,sms,2026-01-01,2026-01-01,1\n", ["2: until: the row is never in effect; write a time after `from`"]),
         (
             "account,rule,from,until,price\na,sms,2026-01-01,2026-02-01,1\nb,sms,,,1\na,sms,2026-01-31,,1\n",
@@ -195,6 +198,26 @@ def test_every_error_names_its_line(tmp_path: Path, contracts: str, problems: li
     with pytest.raises(BookError) as error:
         book_of(tmp_path, CHARGES, contracts=contracts, data=DATA)
     assert str(error.value).split("\n") == [f"{tmp_path}/contracts.csv:{problem}" for problem in problems]
+
+
+def test_a_minimum_that_a_period_cannot_have_is_told(tmp_path: Path) -> None:
+    """A commitment would be above what may be charged at all, or never be due."""
+    long = "x" * 57
+    charges = CONTRACTS + (
+        "charges:\n- group: usage\n  rules:\n"
+        "  - {id: cap, price: {flat: 1}, round: {places: 2}, per_period: {per: month, maximum: 5}}\n"
+        f"  - {{id: {long}, price: {{flat: 1}}, per_period: {{per: month, maximum: 5}}}}\n"
+        "  - {id: ever, price: {volume: {per: ever, tiers: [{unit: 1}]}}}\n"
+    )
+    contracts = f"account,rule,minimum\na,cap,5.01\nb,cap,1.001\nc,{long},1\nd,ever,1\ne,cap,0\n"
+    with pytest.raises(BookError) as error:
+        book_of(tmp_path, charges, contracts=contracts)
+    assert [str(problem).partition(": minimum: ")[2] for problem in error.value.problems] == [
+        'is above the maximum of "cap", 5; write a smaller one',
+        '"cap" is rounded to 2 places; write no more',
+        f'the id of a rule with a minimum has at most 56 characters; shorten "{long}"',
+        '"ever" counts for ever, so that no period ends in which a minimum is due; name a period',
+    ]
 
 
 def test_a_contract_that_could_never_hold_is_refused(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.book import Book
@@ -12,6 +12,7 @@ from rules.changes import Counts
 from rules.diff import Diff, Sums
 from rules.pricer import Pricer
 from rules.running import Running
+from tests.examples import examples
 from tests.properties.test_rules import CHARGES, EVENTS, TABLES
 from tests.rulebooks import book_of, lines_of, usage_of
 
@@ -146,7 +147,7 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> tuple[Book, Book]:
     return old, _book(folder, "new", CHARGES.replace("0.0079", "0.008") + tiered % "0.002", **TABLES)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(events=st.lists(EVENTS, max_size=15), cut=st.integers(0, 15))
 def test_sums_are_those_of_two_pricers(books: tuple[Book, Book], events: list[Any], cut: int) -> None:
     """The comparison would have a price engine of its own."""

@@ -237,7 +237,7 @@ def test_a_contract_is_told(tmp_path: Path) -> None:
     (api,) = explain(book, usage_of(book, [{"product": "api", "quantity": 12}]), Held()).groups
     assert api.line is not None
     assert api.line.amount == "8.8"
-    assert ("contract", "its own tiers, or a discount", "acme") in _steps(api)
+    assert ("contract", "contracts.csv:3, for the whole period: its own tiers", "acme") in _steps(api)
     assert ("tier", "above 10: 2 x 0.4", "0.8") in _steps(api)
 
 

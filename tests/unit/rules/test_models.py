@@ -1,18 +1,29 @@
 """The pages of the price models: every example is executed, by the engine and by the oracle."""
 
+import asyncio
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import attrs
 import pytest
 
+from billing.cursor import Claim
+from billing.ports import Applied
+from generators import oracle, oracle_book, oracle_close
+from generators.oracle_period import starts_named
 from rules.load import load
 from rules.price import MODELS
 from rules.pricer import Pricer
+from sharding.shardmap import ShardMap
 from tests.agreement import by_engine, by_oracle
+from tests.closing import close
+from tests.pipeline import LOG, Pipeline, payload
 from tests.rulebooks import HEAD, lines_of, usage_of
+from tests.stores import MemoryPlace
 
 PAGES = sorted((Path(__file__).parents[3] / "rules" / "books" / "models").glob("[a-z]*.md"))
 ROW = re.compile(r"\|(.*)\|")
@@ -56,13 +67,17 @@ def _is_input(column: str) -> bool:
 def _write(example: Example, folder: Path) -> Path:
     for name, content in example.files.items():
         (folder / name).write_text(content, encoding="utf-8")
-    text = example.yaml
-    if not text.lstrip().startswith("charges:"):
-        rule = "".join(f"    {line}\n" for line in text.strip().splitlines())
-        text = f"charges:\n- group: usage\n  rules:\n  - id: example\n{rule}"
     path = folder / "book.yaml"
-    path.write_text(HEAD + text, encoding="utf-8")
+    path.write_text(HEAD + charges_of(example), encoding="utf-8")
     return path
+
+
+def charges_of(example: Example) -> str:
+    """Return an example's part of a book: as it stands, or as that of the one rule whose price it shows."""
+    if "charges:" in example.yaml:
+        return example.yaml
+    rule = "".join(f"    {line}\n" for line in example.yaml.strip().splitlines())
+    return f"charges:\n- group: usage\n  rules:\n  - id: example\n{rule}"
 
 
 def _event(row: dict[str, str]) -> dict[str, object]:
@@ -83,8 +98,49 @@ def _expected(row: dict[str, str]) -> object:
     return rejected[0] if rejected else amounts
 
 
+def _closed(path: Path, rows: list[dict[str, str]]) -> list[object]:
+    """Return what each row that closes a period posts for its account, by the store and the oracle, "" of others."""
+    pipeline, place = Pipeline(load(path), ShardMap.even(["s1"])), MemoryPlace()
+    log: list[bytes] = []
+    paid: defaultdict[tuple[str, str], Decimal] = defaultdict(Decimal)
+
+    async def play() -> list[object]:
+        found: list[object] = []
+        store = place.store()
+        await store.claim(Claim(LOG, {0: 0}, 1, 1))
+        for row in rows:
+            account, name = row.get("account") or "acme", row["close"]
+            if not name:
+                log.append(payload(f"e{len(log)}", account, time=row["time"], quantity=row["quantity"]))
+                assert await store.apply(pipeline.transaction(log[-1:], len(log) - 1)) == Applied()
+                found.append("")
+                continue
+            await close(place, store, pipeline, name)
+            key = account, f"minimum example {name}"
+            lines = [
+                line for line in place.shard.tables.records if line[1] == account and line[3].startswith("minimum")
+            ]
+            starts = starts_named(book.groups[0][1][0].per, name)
+            posted = sum(
+                place.shard.tables.records[line][2] for line in lines if int(line[3].rpartition(" ")[2]) in starts
+            )
+            missing = oracle_close.missing(book, oracle.run(log, path).counters, name)
+            assert posted == sum(amount for (of, _, _), amount in missing.items() if of == account)
+            change = Decimal(posted - paid[key])
+            found.append({"": f"{change.normalize():f}" if change else "0"})
+            paid[key] = posted
+        return found
+
+    book = oracle_book.load(path)
+    return asyncio.run(play())
+
+
 def _agreed(path: Path, rows: list[dict[str, str]]) -> list[object]:
     """Return what the engine and the oracle say of each row: a reason, or rule ("" if it is the only one) -> amount."""
+    if any(row.get("close") for row in rows):
+        events = [row for row in rows if not row["close"]]
+        of_events = iter(_agreed(path, [{name: row[name] for name in row if name != "close"} for row in events]))
+        return [one or next(of_events) for one in _closed(path, rows)]
     events = [_event(row) for row in rows]
     found = by_engine(load(path), *events)
     assert by_oracle(path, *events) == found

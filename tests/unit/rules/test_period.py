@@ -9,7 +9,7 @@ import pytest
 
 from rules.columns import Coded, Counter
 from rules.load import BookError
-from rules.period import Per, Unit, period_start, starts, zones
+from rules.period import Per, Unit, ends_possible, period_end, period_start, starts, starts_named, unit_named, zones
 from rules.pricer import Pricer
 from tests.agreement import by_engine, by_oracle, charged
 from tests.rulebooks import book_of, reasons, rules_of, usage_of
@@ -205,6 +205,10 @@ def test_bad_periods_are_told(tmp_path: Path, per: str, problem: str) -> None:
             "price: {allowance: {per: day, free: 1, unit: 1}}, per_period: {per: month, maximum: 1}",
             "per_period.per: the price has its own period; leave this one out",
         ),
+        (
+            "price: {flat: 1}, per_period: {per: ever, minimum: 1}",
+            'per_period: "r0" counts for ever, so that no period ends in which a minimum is due; name a period',
+        ),
     ],
 )
 def test_bad_bounds_of_a_period_are_told(tmp_path: Path, rule: str, problem: str) -> None:
@@ -248,3 +252,42 @@ charges:
     assert Counter(0, _us("2026-01-04T00:00:00Z") // 1_000_000) in priced.counters
     assert Counter(1, _us("2026-01-01T00:00:00Z") // 1_000_000) in priced.counters
     assert len(priced.counters) == 6
+
+
+@pytest.mark.parametrize(
+    ("per", "start", "end"),
+    [
+        (Per(Unit.MONTH, BERLIN), "2026-02-28T23:00:00Z", "2026-03-31T22:00:00Z"),
+        (Per(Unit.MONTH, day=31), "2026-01-31T00:00:00Z", "2026-02-28T00:00:00Z"),
+        (Per(Unit.MONTH, day=31), "2026-02-28T00:00:00Z", "2026-03-31T00:00:00Z"),
+        (Per(Unit.YEAR, month=2, day=29), "2027-02-28T00:00:00Z", "2028-02-29T00:00:00Z"),
+        (Per(Unit.DAY, BERLIN), "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"),
+        (Per(Unit.HOUR, BERLIN), "2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z"),
+    ],
+)
+def test_periods_end_where_the_next_one_starts(per: Per, start: str, end: str) -> None:
+    """A minimum would be charged while its period still runs, or be booked in the next one."""
+    found = period_end(per, _us(start) // 1_000_000)
+    assert found == _us(end) // 1_000_000
+    assert [period_start(per, found - 1), period_start(per, found)] == [_us(start) // 1_000_000, found]
+
+
+def test_periods_have_the_name_of_what_they_start_in() -> None:
+    """Who closes January would close the month that another zone or another billing day calls so."""
+    hours = Per(Unit.HOUR, BERLIN)
+    repeated = [_us(f"2026-10-25T0{hour}:00:00Z") // 1_000_000 for hour in (0, 1)]
+    assert list(starts_named(hours, "2026-10-25T02")) == repeated  # a clock that is put back shows it twice
+    assert list(starts_named(hours, "2026-03-29T02")) == []  # and one that is put forward not at all
+    assert list(starts_named(Per(Unit.MONTH, BERLIN), "2026-01")) == [_us("2025-12-31T23:00:00Z") // 1_000_000]
+    assert list(starts_named(Per(Unit.MONTH, day=31), "2026-02")) == [_us("2026-02-28T00:00:00Z") // 1_000_000]
+    assert list(starts_named(Per(Unit.YEAR, month=4), "2026")) == [_us("2026-04-01T00:00:00Z") // 1_000_000]
+    assert [*map(unit_named, ("2026", "2026-01", "2026-01-31", "2026-01-31T23", "1999", "2026-02-30"))] == [
+        Unit.YEAR, Unit.MONTH, Unit.DAY, Unit.HOUR, None, None,
+    ]  # fmt: skip
+
+
+def test_a_period_whose_day_an_event_named_ends_at_the_latest_possible_day() -> None:
+    """28 February may be the day of an account with 28 as of one with 31: the latter has three days more."""
+    own, start = Per(Unit.MONTH, attribute="day"), _us("2026-02-28T00:00:00Z") // 1_000_000
+    assert ends_possible(own, start) == (start + 28 * 86_400, start + 31 * 86_400)
+    assert ends_possible(own, start - 86_400) == (start + 27 * 86_400,) * 2
