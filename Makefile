@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(VENV)/ready-to-run
 TEST := $(VENV)/ready-to-test
+SHARED := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
 
 .DEFAULT_GOAL := help
@@ -24,7 +25,7 @@ demo: $(RUN)  ## bill 200,000 generated events into four SQLite shards and check
 
 test: lint  ## everything that must pass before a commit; uses real servers
 	@echo "tests: all"
-	@$(BIN)/python -m pytest --quiet
+	@$(BIN)/python -m pytest --quiet $(SHARED)
 
 lint: $(TEST)  ## style, types and import contracts
 	@echo "ruff: rules and format"
@@ -37,7 +38,7 @@ lint: $(TEST)  ## style, types and import contracts
 
 unit: $(TEST)  ## the tests that need no server
 	@echo "tests: unit and properties"
-	@$(BIN)/python -m pytest --quiet tests/unit tests/properties
+	@$(BIN)/python -m pytest --quiet $(SHARED) tests/unit tests/properties
 
 properties: $(TEST)  ## the property tests with EXAMPLES=10000 examples each: hours
 	@echo "properties: $(EXAMPLES) examples each"

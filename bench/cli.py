@@ -19,7 +19,7 @@ from bench.scale import PREFIXES_MAX, PREFIXES_MIN, RULES_MAX, RULES_MIN
 from bench.scenario import Database, Scenario
 from bench.system import machine
 from billing.cli.setup import deployment
-from billing.cli.work import init
+from billing.cli.shards import init
 from billing.errors import BillingError
 from generators.population import Model, model_named
 from generators.producer import DeliveryError

@@ -6,6 +6,7 @@ Owns clocks, processes and probes. Must not know what figures mean or how they a
 import asyncio
 import gc
 import json
+import os
 import subprocess
 import sys
 import time
@@ -40,7 +41,7 @@ from bench.system import (
 )
 from billing.adapters.sql import run as run_sql
 from billing.cli.setup import Deployment, deployment
-from billing.cli.work import audit_all
+from billing.cli.shards import audit_all
 from billing.source_settings import KafkaSource
 from billing.store_url import MysqlUrl
 from generators.population import Model
@@ -133,7 +134,7 @@ def run(scenario: Scenario, config: Path, tell: Tell) -> RunResult:
         latency_ms=tuple(seconds * 1000 for seconds in latencies),
         disk_bytes_event=(after[1] - before[1]) / settled if databases and settled else None,
         ran_dry=prefill is not None and samples[-1].events - before[2] >= prefill[0],
-        audit_differences=sum(one.wrong for one in asyncio.run(audit_all(found))),
+        audit_differences=sum(one.wrong for one in audit_all(found, os.cpu_count() or 1)),
     )
 
 

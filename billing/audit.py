@@ -14,16 +14,19 @@ from typing import Final
 import attrs
 from sqlalchemy import Connection, func, select
 
+from billing.audited_credits import Credits
 from billing.ledger import (
     EXACT,
     PAGE_ROWS,
     Account,
     ByAccount,
     Counter,
+    CreditEntry,
     Run,
     Sum,
     read_balances,
     read_counters,
+    read_credits,
     read_rollups,
     read_runs,
     text_of,
@@ -40,7 +43,11 @@ _ZERO: Final = Decimal(0)
 
 @attrs.frozen
 class ShardAudit:
-    """What the audit of one shard found; differences are sentences, `wrong` counts all of them."""
+    """What the audit of one shard found; differences are sentences, `wrong` counts all of them.
+
+    amounts: what was charged, by currency; credits: how many there are, each void one less; credited: what they add up
+    to, by currency.
+    """
 
     shard: str
     accounts: int
@@ -49,6 +56,8 @@ class ShardAudit:
     quarantined: int
     duplicates: int
     amounts: Mapping[str, Decimal]
+    credits: int
+    credited: Mapping[str, Decimal]
     wrong: int
     differences: tuple[str, ...]
 
@@ -222,6 +231,7 @@ class _Accounts:
         self._rollups = _Rollups(findings)
         self.accounts = self.home_events = self.lines = 0
         self.amounts: dict[str, Decimal] = {}
+        self.credits = Credits(findings.add)
 
     def compare(
         self,
@@ -230,6 +240,7 @@ class _Accounts:
         balances: Iterable[tuple[str, Sum]],
         rollups: Iterable[tuple[str, Sum]],
         counters: Iterable[Counter],
+        credited: Iterable[CreditEntry],
     ) -> None:
         """Compare everything that is said of the next account; of its records, only sums are kept."""
         self._counters.begin(counters)  # they name the periods that the records are added up by
@@ -242,12 +253,14 @@ class _Accounts:
         self.accounts += bool(ours)
         self._rollups.compare(account, reduce(Sum.plus, ours.values()) if ours else None, rollups)
         self._counters.compare(account, self._findings)
+        self.credits.compare(_place(account), credited)
 
     def _totals(self, runs: Iterable[Run]) -> Iterator[tuple[str, Sum]]:
         for run in runs:
             self.home_events += run.home_events
             self.lines += len(run.amounts)
             self._counters.add(run)
+            self.credits.recorded(run.credits)
             yield run.currency, run.total
 
 
@@ -276,10 +289,17 @@ def audit_shard(
     balances = ByAccount(read_balances(connection, page_rows))
     rollups = ByAccount(read_rollups(connection, page_rows))
     counters = ByAccount(read_counters(connection, page_rows))
-    while ahead := [one.account for one in (runs, balances, rollups, counters) if one.account is not None]:
+    credited = ByAccount(read_credits(connection, page_rows))
+    of_accounts = runs, balances, rollups, counters, credited
+    while ahead := [one.account for one in of_accounts if one.account is not None]:
         account = min(ahead)
         found.compare(
-            account, runs.take(account), balances.take(account), rollups.take(account), counters.take(account)
+            account,
+            runs.take(account),
+            balances.take(account),
+            rollups.take(account),
+            counters.take(account),
+            credited.take(account),
         )
     duplicates, held = _compare_cursors(connection, found.home_events, findings)
     return ShardAudit(
@@ -290,6 +310,8 @@ def audit_shard(
         quarantined=held,
         duplicates=duplicates,
         amounts=found.amounts,
+        credits=found.credits.count,
+        credited=found.credits.sums,
         wrong=findings.wrong,
         differences=tuple(findings.sentences),
     )

@@ -16,7 +16,6 @@ from billing.schema import balances, cursors, records, rollups
 _EXACT: Final = Context(prec=80)
 _Key = TypeVar("_Key", bound=Hashable)
 _Row = TypeVar("_Row")
-_ZERO: Final = Decimal("0.000000000000")
 
 
 @attrs.frozen
@@ -150,8 +149,3 @@ def as_of(cursors_by_shard: Mapping[str, Sequence[CursorRow]]) -> list[dict[str,
         }
         for row in (lowest[key] for key in sorted(lowest))
     ]
-
-
-def zero(account: str, currency: str) -> Balance:
-    """Return the balance of an account that was never charged."""
-    return Balance(account, currency, _ZERO, 0, 0)

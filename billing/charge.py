@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from billing.credit import NO_CREDITS, Credits, taken
+from billing.credits import refused_credits, with_terms
 from billing.digest import UInt64s
 from billing.event import Events, Payloads, Rejected
 from billing.kept import KEPT_BYTES_MAX, kept_texts, too_long
@@ -59,7 +61,8 @@ class Charges:
     attributes coded[n] for the names that routing asked for. Lines: part int32[m] ascending, line int32[m] counting
     from 0 within a part, tail int32[m] into tails, quantity decimals (scale at most 12), amount decimals (scale 12).
     counter: int32[m] into counters, -1 where the amount is final; the others are 0 until their shard settles them by
-    what its account has used before; use: m decimals, what a line adds to its account's counter.
+    what its account has used before; use: m decimals, what a line adds to its account's counter. credits: the terms of
+    parts that are credits, whose one line charges nothing, or voids of credits.
     """
 
     partition: Int32s
@@ -82,6 +85,7 @@ class Charges:
     counter: Int32s
     counters: Sequence[Counter]
     use: Decimals
+    credits: Credits = NO_CREDITS
 
     def __len__(self) -> int:
         return len(self.key)
@@ -91,7 +95,7 @@ class Charges:
         if mask.all():
             return self
         rows = np.flatnonzero(mask)
-        lines = mask[self.part]
+        lines = np.flatnonzero(mask[self.part])
         renumbered = np.cumsum(mask, dtype=np.int32) - 1
         return Charges(
             partition=self.partition[rows],
@@ -114,6 +118,7 @@ class Charges:
             counter=self.counter[lines],
             counters=self.counters,
             use=self.use.take(lines),
+            credits=taken(self.credits, rows),
         )
 
     @classmethod
@@ -151,6 +156,11 @@ class Charges:
             counter=np.concatenate(counter_codes),
             counters=list(counters),
             use=Decimals.concat([piece.use for piece in pieces]),
+            credits={
+                first + part: terms
+                for piece, first in zip(pieces, first_parts.tolist(), strict=True)
+                for part, terms in piece.credits.items()
+            },
         )
 
 
@@ -159,14 +169,19 @@ def charge(events: Events, pricer: Pricer, routing_names: Iterable[str] = ()) ->
 
     Each accepted event has a part for its own account, whose line 0 carries amount 0 if only others are charged: a
     repeat then always meets a record to collide with, even if the book has changed in between. A void has one too, even
-    if nothing of it can be priced any more; its prices only say which accounts and counters are concerned.
+    if nothing of it can be priced any more; its prices only say which accounts and counters are concerned. So has a
+    credit, which no rule prices.
     """
     book = pricer.book
     priced = pricer.price(Usage(events.account, events.product, events.time_us, events.quantity, events.attributes))
-    unpriced = [reject for reject in priced.rejects if not events.void[reject.event]]
-    refused = {reject.event: (Reason(reject.reason), reject.detail) for reject in unpriced}
+    refused = {
+        reject.event: (Reason(reject.reason), reject.detail)
+        for reject in priced.rejects
+        if not events.void[reject.event] and reject.event not in events.credits
+    }
+    refused |= refused_credits(events, book)
     refused |= _too_wide(events, book)
-    kept = kept_texts(events, book.keep)
+    kept = with_terms(kept_texts(events, book.keep), events.credits)
     for row in too_long(kept):
         refused.setdefault(row, (Reason.BAD_FIELD, f"kept attributes need more than {KEPT_BYTES_MAX} bytes"))
     rejects = [
@@ -189,7 +204,10 @@ def _assemble(
     events: Events, priced: Priced, accepted: Bools, kept: pa.StringArray, book: Book, routing_names: Iterable[str]
 ) -> Charges:
     lines = priced.lines
-    chosen = accepted[lines.event]
+    priced_lines = accepted[lines.event]
+    if events.credits:
+        priced_lines &= ~np.isin(lines.event, list(events.credits))
+    chosen = np.flatnonzero(priced_lines)
     event = lines.event[chosen].astype(np.int64)
     account = lines.account.codes[chosen].astype(np.int64)
     rule = lines.rule[chosen].astype(np.int64)
@@ -202,7 +220,10 @@ def _assemble(
     if len(lonely):  # events that charge only others: add their line 0
         event = np.concatenate([event, lonely])
         account = np.concatenate([account, events.account.codes[lonely]])
-        rule = np.concatenate([rule, _zero_rules(lines, events.account, lonely, book)])
+        zero_rules = _zero_rules(lines, events.account, lonely, book)
+        if events.credits:
+            zero_rules[np.isin(lonely, list(events.credits))] -= len(book.currencies)
+        rule = np.concatenate([rule, zero_rules])
         zeros = np.zeros(len(lonely), dtype=np.int64)
         quantity = Decimals.concat([quantity, Decimals(zeros, 0)])
         amount = Decimals.concat([amount, Decimals(zeros, PICO_PLACES)])
@@ -245,6 +266,7 @@ def _assemble(
         counter=counter,
         counters=lines.counters,
         use=use,
+        credits=taken(events.credits, rows),
     )
 
 

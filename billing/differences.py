@@ -52,7 +52,9 @@ class Differences:
         """Price one read of the log by both books."""
         events, rejects = self._decoder.decode(records.partition, records.offset, records.payload)
         self.unreadable += len(rejects)
-        events = events.take(~events.void)  # what they take back was charged, by whichever book it was
+        priced = ~events.void  # what they take back was charged, by whichever book it was
+        priced[list(events.credits)] = False
+        events = events.take(priced)
         usage = Usage(events.account, events.product, events.time_us, events.quantity, events.attributes)
         batch = Batch(events, self.diff.add(usage))
         for row, pico in batch.changes.differences_pico() if self._outliers_max else ():

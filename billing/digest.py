@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh64_intdigest
 
-from billing.compiled import compiled
 from rules.columns import PICO_PLACES, Decimals, Int32s
+from rules.compiled import compiled
 
 UInt64s = NDArray[np.uint64]
 UINT64_MASK: Final = 2**64 - 1

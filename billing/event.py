@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from billing.credit import NO_CREDITS, Credits, taken
 from billing.digest import UInt64s
 from billing.intern import Interner
 from billing.outline import Names, completed, outline
@@ -39,7 +40,8 @@ class Events:
     partition: int32[n]; offset: int64[n]; id: strings; account, product: coded, never missing; time_us: int64[n],
     microseconds since 1970-01-01 UTC; quantity: exact decimals >= 0; attributes: a coded column (-1 = absent) for
     each name asked for; digest: uint64[n], XXH3 of the canonical event, equal for repeats and different for
-    conflicts; payload: the bytes read; void: bool[n], whether it takes back the event that it is a copy of.
+    conflicts; payload: the bytes read; void: bool[n], whether it takes back the event that it is a copy of; credits:
+    the terms of those that are credits, or voids of credits, by row.
     """
 
     partition: Int32s
@@ -53,6 +55,7 @@ class Events:
     digest: UInt64s
     payload: Payloads
     void: NDArray[np.bool_]
+    credits: Credits = NO_CREDITS
 
     def __len__(self) -> int:
         return len(self.id)
@@ -73,6 +76,7 @@ class Events:
             digest=self.digest[mask],
             payload=self.payload[mask],
             void=self.void[mask],
+            credits=taken(self.credits, np.flatnonzero(mask)) if self.credits else NO_CREDITS,
         )
 
 
@@ -105,6 +109,7 @@ class Decoder:
                 rejects.append(Rejected(*place, error.account, error.reason, error.detail, payload[row]))
         void = np.zeros(len(payload), dtype=np.bool_)
         void[[row for row, event in unusual.items() if event.type == VOID]] = True
+        terms = {row: event.credit for row, event in unusual.items() if event.credit is not None}
         found = completed(found, unusual, self._names)
         rows = np.flatnonzero(found.read)
         found = found.take(rows)
@@ -124,5 +129,6 @@ class Decoder:
             digest=found.digest,
             payload=payloads[rows],
             void=void[rows],
+            credits=taken(terms, rows),
         )
         return events, rejects

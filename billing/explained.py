@@ -36,6 +36,7 @@ class Rows:
     rollups: tuple[Row, ...]
     balances: tuple[Row, ...]
     tiers: tuple[Row, ...]
+    credits: tuple[Row, ...]
 
 
 @attrs.frozen
@@ -69,7 +70,8 @@ def explained(payload: bytes, book: Book, used: Held, rule_id: str | None = None
     """Explain one event by a book.
 
     used: what each counter held before; rule_id: the only rule to ask. A void is explained as the event that it is a
-    copy of, and as what takes it back right after. Raises UndecodableError, or UnknownRuleError.
+    copy of, and as what takes it back right after; of a credit no rule is asked. Raises UndecodableError, or
+    UnknownRuleError.
     """
     one = np.zeros(1, dtype=np.int32)
     events, rejects = Decoder(book.attributes, book.payers).decode(one, one.astype(np.int64), [payload])
@@ -77,7 +79,7 @@ def explained(payload: bytes, book: Book, used: Held, rule_id: str | None = None
         raise UndecodableError(rejects[0].reason, rejects[0].detail)
     is_void, events = bool(events.void[0]), attrs.evolve(events, void=np.zeros(1, dtype=np.bool_))
     usage = Usage(events.account, events.product, events.time_us, events.quantity, events.attributes)
-    told = explain(book, usage, used, rule_id)
+    told = Explanation((), None) if events.credits else explain(book, usage, used, rule_id)
     charges, refused = charge(events, Pricer(book))
     slot = slot_of([charges.account.values[code] for code in charges.account.codes.tolist()])
     batch = Slice({0: Span(0, 1)}, charges, slot, refused)
@@ -177,7 +179,24 @@ def _rows(transaction: Transaction) -> Rows:
         )
         for slot, account, rule, period, quantity, events, amount in transaction.tiers.tuples()
     )
-    return Rows(records, rollups, balances, tiers)
+    credits = tuple(  # noqa: A001 - the noun
+        _row(
+            slot=one.slot,
+            account=one.account,
+            day=one.day,
+            event=one.event,
+            line=one.line,
+            kind=one.kind,
+            currency=one.currency,
+            amount=_plain(f"{one.amount:f}"),
+            cost=_plain(f"{one.cost:f}"),
+            priority=one.priority,
+            expires="" if one.expires_us is None else time_text(one.expires_us),
+            products=one.products,
+        )
+        for one in transaction.credits
+    )
+    return Rows(records, rollups, balances, tiers, credits)
 
 
 def _row(**cells: str | int) -> Row:

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from billing.batch import Slice
 from billing.charge import Bools, Charges
+from billing.credit_rows import CreditRow, credit_rows
 from billing.event import Rejected
 from billing.moment import DAY_US
+from billing.order import repeated
 from billing.rows import BalanceColumns, RecordColumns, RollupColumns, table_rows
 from billing.tiers import NO_TIERS, Counted, TierColumns, TierKeys, count
 from billing.voids import Known, Target, settle_in_order, taken_back, uncounted_rule
@@ -90,6 +92,7 @@ class Transaction:
     rollups: RollupColumns
     balances: BalanceColumns
     quarantine: Sequence[Rejected]
+    credits: Sequence[CreditRow] = ()
     tiers: TierColumns = NO_TIERS
     draft: Draft | None = None
 
@@ -198,6 +201,7 @@ def fold(
         rollups=rollups,
         balances=balances,
         quarantine=quarantine,
+        credits=credit_rows(charges, slot),
         draft=draft,
     )
 
@@ -294,12 +298,10 @@ def _suspicious(charges: Charges, existing: Mapping[PartKey, Known], refusals: C
 
     The others: the key stands twice, or is known, or is refused.
     """
-    encoded = charges.key.dictionary_encode()
-    codes = encoded.indices.to_numpy()
-    mask = (np.bincount(codes, minlength=1)[codes] > 1) | charges.void
+    mask = repeated(charges.key) | charges.void
     if existing:
         known = pa.array(sorted({key.key for key in existing}), type=pa.string())
-        mask |= pc.is_in(encoded.dictionary, value_set=known).to_numpy(zero_copy_only=False)[codes]
+        mask |= pc.is_in(charges.key, value_set=known).to_numpy(zero_copy_only=False)
     for partition, offset in refusals:
         mask |= (charges.partition == partition) & (charges.offset == offset)
     return np.flatnonzero(mask)

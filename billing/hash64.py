@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from billing.compiled import compiled
+from rules.compiled import compiled, item
 
 Bytes = NDArray[np.uint8]
 _P1: Final = np.uint64(0x9E3779B185EBCA87)
@@ -46,7 +46,7 @@ def hash64(data: Bytes, start: int, stop: int) -> Any:  # noqa: ANN401 - uint64,
         h = _rotated(h ^ (_half(data, at) * _P1), 23) * _P2 + _P3
         at += _HALF
     while at < stop:
-        h = _rotated(h ^ (np.uint64(data[at]) * _P5), 11) * _P1
+        h = _rotated(h ^ (np.uint64(item(data, at)) * _P5), 11) * _P1
         at += 1
     h = (h ^ (h >> np.uint64(33))) * _P2
     h = (h ^ (h >> np.uint64(29))) * _P3
@@ -66,10 +66,10 @@ def _rotated(value: Any, bits: int) -> Any:  # noqa: ANN401
 @compiled
 def _half(data: Bytes, at: int) -> Any:  # noqa: ANN401
     return (
-        np.uint64(data[at])
-        | (np.uint64(data[at + 1]) << np.uint64(8))
-        | (np.uint64(data[at + 2]) << np.uint64(16))
-        | (np.uint64(data[at + 3]) << np.uint64(24))
+        np.uint64(item(data, at))
+        | (np.uint64(item(data, at + 1)) << np.uint64(8))
+        | (np.uint64(item(data, at + 2)) << np.uint64(16))
+        | (np.uint64(item(data, at + 3)) << np.uint64(24))
     )
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from billing.compiled import compiled
 from billing.hash64 import Bytes
 from rules.columns import MISSING, Coded, Dictionary, Int32s, Int64s
+from rules.compiled import compiled, item, put
 
 TEXTS_MAX: Final = 1 << 16  # remembered a column, about 10 MB; past it a new dictionary is begun
 _ROOM: Final = 1 << 10  # texts that there is room for at first; most columns have few
@@ -71,9 +71,9 @@ def _grown(column: NDArray[Any], size: int) -> NDArray[Any]:
 def _index(table: Int32s, hashes: Any, count: int) -> None:  # noqa: ANN401 - uint64, which mypy would mix with int
     mask = np.uint64(len(table) - 1)
     for code in range(count):
-        place = np.int64(hashes[code] & mask)
+        place = hashes[code] & mask
         while table[place] >= 0:
-            place = (place + 1) & np.int64(mask)
+            place = (place + np.uint64(1)) & mask
         table[place] = code
 
 
@@ -97,27 +97,27 @@ def _intern(
         if first < 0:
             codes[row] = MISSING
             continue
-        place = np.int64(hashes[row] & mask)
+        place = hashes[row] & mask
         while True:
             code = table[place]
             if code < 0:
                 code = table[place] = count
-                known[count] = hashes[row]
-                begin = bounds[count]
+                put(known, count, hashes[row])
+                begin = item(bounds, count)
                 for at in range(length):
-                    pool[begin + at] = data[first + at]
+                    put(pool, begin + at, item(data, first + at))
                 count += 1
-                bounds[count] = begin + length
+                put(bounds, count, begin + length)
                 break
-            if known[code] == hashes[row] and bounds[code + 1] - bounds[code] == length:
-                begin = bounds[code]
+            begin = item(bounds, code)
+            if item(known, code) == hashes[row] and item(bounds, code + 1) - begin == length:
                 same = True
                 for at in range(length):
-                    if pool[begin + at] != data[first + at]:
+                    if item(pool, begin + at) != item(data, first + at):
                         same = False
                         break
                 if same:
                     break
-            place = (place + 1) & np.int64(mask)
+            place = (place + np.uint64(1)) & mask
         codes[row] = code
     return count

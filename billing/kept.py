@@ -13,7 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from billing.event import Events
-from rules.columns import MISSING
+from billing.hash64 import Bytes
+from rules.columns import MISSING, Int32s, Int64s
+from rules.compiled import compiled, item, put, text_buffers
 
 KEPT_BYTES_MAX: Final = 4_096  # width of records.kept
 _encode_lines = msgspec.json.Encoder().encode_lines
@@ -21,19 +23,40 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 
 def kept_texts(events: Events, names: Sequence[str]) -> pa.StringArray:
     """Render the attributes that a book keeps as JSON text, one string an event ("" where it has none of them)."""
-    columns = []
-    for name in names:
-        column = events.attributes[name]
-        if column.values:
-            texts = column.values.derived(_labelled(name))
-            absent = column.codes == MISSING
-            columns.append(texts.take(pa.array(column.codes, mask=absent)))
-    if not columns:
-        return pa.array([""] * len(events), type=pa.string())
-    filled = [column.fill_null("") for column in columns]  # Arrow 26 loses a row whose values are all null
-    joined = pc.binary_join_element_wise(*filled, "")
-    object_texts = pc.binary_join_element_wise("{", pc.utf8_slice_codeunits(joined, 1), "}", "")
-    return pc.if_else(pc.equal(joined, ""), "", object_texts)
+    columns = [events.attributes[name] for name in names]
+    members = [column.values.derived(_labelled(name)) for name, column in zip(names, columns, strict=True)]
+    firsts = np.cumsum([0, *map(len, members)])
+    codes = np.empty((len(columns), len(events)), dtype=np.int64)
+    for place, (column, first) in enumerate(zip(columns, firsts.tolist(), strict=False)):
+        np.add(column.codes, first, out=codes[place])
+        codes[place][column.codes == MISSING] = MISSING
+    letters, bounds = text_buffers(pa.concat_arrays([*members, pa.array([], type=pa.string())]))
+    lengths = np.append(np.diff(bounds), 0)  # the last one for MISSING
+    out = np.empty(int(lengths[codes].sum()) + len(events), dtype=np.uint8)
+    ends = np.zeros(len(events) + 1, dtype=np.int32)
+    _write_objects(letters, bounds, codes, out, ends)
+    return pa.StringArray.from_buffers(len(events), pa.py_buffer(ends), pa.py_buffer(out))
+
+
+@compiled
+def _write_objects(letters: Bytes, bounds: Int32s, codes: Int64s, out: Bytes, ends: Int32s) -> None:
+    """Write each row's object: its members, of which each begins with a comma, in braces; nothing without members."""
+    at = 0
+    for row in range(codes.shape[1]):
+        empty = True
+        for column in range(codes.shape[0]):
+            code = codes[column, row]
+            if code >= 0:
+                for place in range(item(bounds, code), item(bounds, code + 1)):
+                    put(out, at, item(letters, place))
+                    at += 1
+                if empty:
+                    put(out, at - (item(bounds, code + 1) - item(bounds, code)), 123)  # "{" for the first comma
+                    empty = False
+        if not empty:
+            put(out, at, 125)  # "}"
+            at += 1
+        ends[row + 1] = at
 
 
 @lru_cache(maxsize=1_024)  # the same function each time, by which a dictionary knows what it has computed

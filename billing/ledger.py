@@ -3,19 +3,24 @@
 Owns how rows become sums, and which sums a server adds up itself. Must not know what should agree with what.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Context, Decimal, localcontext
 from typing import Any, Final, Generic, TypeVar
 
 import attrs
+import msgspec
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Table, func, select, type_coerce
+from sqlalchemy import ColumnElement, Connection, Table, case, func, select, type_coerce
 from sqlalchemy.types import NULLTYPE
 
 from billing.charge import FOREIGN_SEPARATOR
+from billing.credit import Credit
 from billing.digest import UINT64_MASK, UInt64s, line_checksums
 from billing.keyset import pages
 from billing.schema import balances, records, rollups, tiers
+from billing.schema import credits as credit_table
+from billing.tail import CREDIT_RULE
 from billing.voids import VOIDED_RULE
 from rules.columns import PICO_PLACES, Decimals
 
@@ -60,7 +65,7 @@ class Run:
     """Records of an account in one currency that follow one another in a page.
 
     home_events: events that the account itself was sent, and voids, once each; amounts, rules, times_us, quantities and
-    lines: one a record.
+    lines: one a record; credits: those of them that are credits.
     """
 
     currency: str
@@ -71,6 +76,28 @@ class Run:
     times_us: Sequence[int]
     quantities: Sequence[Decimal | str]
     lines: Sequence[int]
+    credits: Sequence["CreditEntry"]
+
+
+@attrs.frozen
+class CreditEntry:
+    """A credit, or a void of one, as its record or as its row of `credits` says; the key is within its account.
+
+    terms: as JSON, "" of a void; amount: in currency units, None where a record only has the terms.
+    """
+
+    day: str
+    event: str
+    line: int
+    digest: int
+    currency: str
+    terms: str
+    amount: Decimal | None = attrs.field(default=None, eq=False)
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """Return what is left of the primary key."""
+        return self.day, self.event, self.line
 
 
 class ByAccount(Generic[_T]):
@@ -96,24 +123,27 @@ def read_runs(connection: Connection, page_rows: int, on_lines: Callable[[int], 
     """Yield the records of a shard; on_lines: told how many were added up since the last call."""
     columns = _Raw(records)
     key = columns("slot", "account", "day", "event", "line")
-    query = select(*key, *columns("currency", "digest", "amount", "rule", "time_us", "quantity"))
+    terms = type_coerce(case((records.c.rule == CREDIT_RULE, records.c.kept), else_=""), NULLTYPE)
+    query = select(*key, *columns("currency", "digest", "amount", "rule", "time_us", "quantity"), terms)
     for rows in pages(connection, query, key, page_rows):
         yield from _runs(rows)
         on_lines(len(rows))
 
 
 def _runs(rows: Sequence[Any]) -> Iterator[tuple[Account, Run]]:
-    slots, accounts, _, events, lines, currencies, digests, raw_amounts, *more = zip(*rows, strict=True)
+    slots, accounts, days, events, lines, currencies, digests, raw_amounts, *more, terms = zip(*rows, strict=True)
     owners = list(zip(slots, accounts, currencies, strict=True))
     starts = [0, *(row for row in range(1, len(rows)) if owners[row] != owners[row - 1])]
     foreign = FOREIGN_SEPARATOR.encode() if isinstance(events[0], bytes) else FOREIGN_SEPARATOR
-    line, mark = np.array(lines, dtype=np.int32), VOIDED_RULE.encode() if isinstance(foreign, bytes) else VOIDED_RULE
+    line = np.array(lines, dtype=np.int32)
+    mark, credit = (rule.encode() if isinstance(foreign, bytes) else rule for rule in (VOIDED_RULE, CREDIT_RULE))
     is_charged = (line == 0) & np.fromiter((rule != mark for rule in more[0]), np.bool_, len(rows))
     counted = is_charged.astype(np.int64) - (line == -1)  # a void takes its event back, if there was one
     is_home = ((line == 0) | (line == -1)) & np.fromiter(
         (foreign not in event for event in events), np.bool_, len(rows)
     )
     amounts = list(map(Decimal, raw_amounts))
+    credited = [row for row, rule in enumerate(more[0]) if rule == credit]
     sums = zip(
         np.add.reduceat(counted, starts).tolist(),
         np.add.reduceat(is_home, starts, dtype=np.int64).tolist(),
@@ -123,8 +153,18 @@ def _runs(rows: Sequence[Any]) -> Iterator[tuple[Account, Run]]:
     for start, stop, (of_run, home_events, checksum) in zip(starts, [*starts[1:], len(rows)], sums, strict=True):
         slot, account, currency = owners[start]
         total = Sum(of_run, _added(amounts[start:stop]), checksum)
-        details = (column[start:stop] for column in (amounts, *more, lines))
-        yield (slot, account), Run(text_of(currency), total, home_events, *details)
+        rules, times_us, quantities = (column[start:stop] for column in more)
+        entries = [
+            CreditEntry(
+                *(str(days[row]), text_of(events[row]), lines[row], digests[row] & UINT64_MASK),
+                *(text_of(currency), text_of(terms[row])),
+            )
+            for row in credited[bisect_left(credited, start) : bisect_left(credited, stop)]
+        ]
+        yield (slot, account), Run(
+            text_of(currency), total, home_events, amounts[start:stop], rules, times_us, quantities, lines[start:stop],
+            entries,
+        )  # fmt: skip
 
 
 def _added(amounts: Sequence[Decimal]) -> Decimal:
@@ -176,6 +216,18 @@ def read_counters(connection: Connection, page_rows: int) -> Iterator[tuple[Acco
     for rows in pages(connection, select(*key, *columns("events", "amount", "quantity")), key, page_rows):
         for slot, account, rule, period, lines, amount, quantity in rows:
             yield (slot, account), Counter(text_of(rule), period, lines, Decimal(amount), Decimal(quantity))
+
+
+def read_credits(connection: Connection, page_rows: int) -> Iterator[tuple[Account, CreditEntry]]:
+    """Yield the credits of a shard, voided ones too."""
+    raw, table = _Raw(credit_table), credit_table.c
+    key = raw("slot", "account", "day", "event", "line")
+    terms = (table.kind, table.currency, table.amount, table.cost, table.priority, table.expires_us, table.products)
+    for rows in pages(connection, select(*key, table.digest, *terms), key, page_rows):
+        for slot, account, day, event, line, digest, kind, currency, amount, cost, priority, expires_us, scope in rows:
+            products = tuple(msgspec.json.decode(scope)) if scope else ()
+            text = Credit(kind, currency, amount, cost, priority, expires_us, products).text if line >= 0 else ""
+            yield (slot, account), CreditEntry(str(day), text_of(event), line, digest, currency, text, amount)
 
 
 def text_of(key: RawText) -> str:

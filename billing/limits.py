@@ -9,6 +9,8 @@ import attrs
 
 PACKET_BYTES_MAX: Final = 4 * 1024 * 1024  # a transaction is one packet, and no supported server takes less by default
 
+CREDITS_MAX: Final = 100_000  # of an account: all are read for its balance, and one a day for a century is fewer
+
 
 def bounded(default: int, minimum: int, maximum: int, reason: str) -> Any:  # noqa: ANN401 -- a field specifier, as attrs.field
     """Declare a limit: what it is by default, how low and high it may be set (inclusive), and why it exists."""

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from billing.compiled import compiled
 from billing.hash64 import Bytes
 from billing.rows import decimal_texts
 from rules.columns import Decimals, Int64s
+from rules.compiled import compiled, item, put, text_buffers
 
 # Printable ASCII that means nothing inside single quotes, under every sql_mode.
 _HARMLESS: Final = bytes(set(range(0x20, 0x7F)) - set(b"'\\"))
@@ -24,6 +24,8 @@ _TEXT, _QUOTED, _SIGNED, _UNSIGNED = range(4)  # numbers last
 _POWERS: Final = np.array([10**exponent for exponent in range(20)], dtype=np.uint64)
 _PAIRS: Final = np.frombuffer("".join(f"{pair:02}" for pair in range(100)).encode(), dtype=np.uint8)
 _NONE: Final = np.zeros(0, dtype=np.int64)
+_NO_LETTERS: Final = np.zeros(0, dtype=np.uint8)
+_ARE_HARMLESS: Final = np.isin(np.arange(256), list(_HARMLESS))
 
 
 @attrs.frozen(eq=False)
@@ -37,7 +39,7 @@ class Field:
     kind: int
     numbers: Int64s = _NONE
     scale: int = 0
-    pool: bytes = b""
+    pool: Bytes = _NO_LETTERS
     start: Int64s = _NONE
     stop: Int64s = _NONE
 
@@ -58,19 +60,21 @@ def literals(texts: pa.StringArray | pa.DictionaryArray) -> Field:
     if isinstance(texts, pa.DictionaryArray):
         field, rows = literals(texts.dictionary), texts.indices.to_numpy()
         return attrs.evolve(field, start=field.start[rows], stop=field.stop[rows])
-    if _bytes(texts).translate(None, _HARMLESS):
+    field = verbatim(texts)
+    if not _all_in(field.pool, _ARE_HARMLESS):
         return verbatim(pa.array([literal(text) for text in texts.to_pylist()], type=pa.string()))
-    return attrs.evolve(verbatim(texts), kind=_QUOTED)
+    return attrs.evolve(field, kind=_QUOTED)
 
 
 def verbatim(texts: pa.StringArray, rows: NDArray[Any] | None = None) -> Field:
     """Take texts as they are, which are SQL already; rows: which text each value is (default: one after another)."""
-    offsets = np.frombuffer(texts.buffers()[1], dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
-    bounds = offsets.astype(np.int64) - int(offsets[0])
+    letters, bounds = text_buffers(texts)
     start, stop = bounds[:-1], bounds[1:]
     if rows is not None:
         start, stop = start[rows], stop[rows]
-    return Field(_TEXT, pool=_bytes(texts), start=start, stop=stop)
+    begin = int(bounds[0])
+    pool = letters[begin : bounds[-1]]  # as they stand, one after another, in the array's buffer
+    return Field(_TEXT, pool=pool, start=start.astype(np.int64) - begin, stop=stop.astype(np.int64) - begin)
 
 
 def integers(column: NDArray[np.integer[Any]]) -> Field:
@@ -87,14 +91,17 @@ def decimals(column: Decimals) -> Field:
     return Field(_SIGNED, numbers=column.units, scale=column.scale)
 
 
-def written(*fields: Field, before: str = "") -> bytes:
-    """Write rows of encoded fields as `(a,b),(c,d)`, each with `before` in front; one pass over all columns."""
+def written(*fields: Field, before: str = "") -> memoryview:
+    """Write rows of encoded fields as `(a,b),(c,d)`, each with `before` in front; one pass over all columns.
+
+    Returns the text where it was written, to be joined with others: megabytes of a large batch, copied once.
+    """
     texts = [field for field in fields if field.kind in {_TEXT, _QUOTED}]
     numbers = [field for field in fields if field.kind in {_SIGNED, _UNSIGNED}]
     place = {id(field): position for group in (texts, numbers) for position, field in enumerate(group)}
     count = max(len(field.start) + len(field.numbers) for field in fields)
     prefix = f"{before}(".encode()
-    pool = b"".join([prefix, *(field.pool for field in texts)])
+    pool = b"".join([prefix, *(field.pool.data for field in texts)])
     firsts = np.cumsum([len(prefix), *(len(field.pool) for field in texts)])[:-1]
     start, stop = np.empty((2, len(texts), count), dtype=np.int64)
     for position, (field, first) in enumerate(zip(texts, firsts.tolist(), strict=True)):
@@ -110,7 +117,7 @@ def written(*fields: Field, before: str = "") -> bytes:
     scales = np.array([field.scale for field in fields])
     letters = np.frombuffer(pool, dtype=np.uint8)
     size = _write_rows(out, len(prefix), kinds, places, scales, letters, start, stop, columns)
-    return out[: size - 1].tobytes()
+    return out[: size - 1].data
 
 
 @compiled
@@ -128,34 +135,37 @@ def _write_rows(
     """Write every row; returns the number of bytes written, with a comma at the end."""
     at = 0
     for row in range(max(start.shape[1], numbers.shape[1])):
-        for position in range(prefix):
-            out[at] = pool[position]
-            at += 1
+        at = _write_text(out, at, pool, 0, prefix)
         for field in range(len(kinds)):
             kind, place = kinds[field], places[field]
             if kind >= _SIGNED:
                 number = numbers[place, row]
                 if kind == _SIGNED and number < 0:
-                    out[at] = 45  # "-"
+                    put(out, at, 45)  # "-"
                     at += 1
                     number = -number  # the least int64 stays as it is, and is right as uint64
                 at = _write_number(out, at, np.uint64(number), scales[field])
+            elif kind == _QUOTED:
+                put(out, at, 39)  # "'"
+                at = _write_text(out, at + 1, pool, start[place, row], stop[place, row])
+                put(out, at, 39)
+                at += 1
             else:
-                if kind == _QUOTED:
-                    out[at] = 39  # "'"
-                    at += 1
-                for position in range(start[place, row], stop[place, row]):
-                    out[at] = pool[position]
-                    at += 1
-                if kind == _QUOTED:
-                    out[at] = 39
-                    at += 1
-            out[at] = 44  # ","
+                at = _write_text(out, at, pool, start[place, row], stop[place, row])
+            put(out, at, 44)  # ","
             at += 1
-        out[at - 1] = 41  # ")"
-        out[at] = 44
+        put(out, at - 1, 41)  # ")"
+        put(out, at, 44)
         at += 1
     return at
+
+
+@compiled
+def _write_text(out: Bytes, at: int, pool: Bytes, start: int, stop: int) -> int:
+    """Copy `pool[start:stop]`; returns where it ends."""
+    for position in range(stop - start):
+        put(out, at + position, item(pool, start + position))
+    return at + stop - start
 
 
 @compiled
@@ -168,7 +178,7 @@ def _write_number(out: Bytes, at: int, number: Any, scale: int) -> int:  # noqa:
         whole = number // _POWERS[scale]
         point = at + digits - scale
         _write_digits(out, at, point, whole)
-        out[point] = 46  # "."
+        put(out, point, 46)  # "."
         _write_digits(out, point + 1, point + 1 + scale, number - whole * _POWERS[scale])
         return point + 1 + scale
     _write_digits(out, at, at + digits, number)
@@ -180,19 +190,18 @@ def _write_digits(out: Bytes, start: int, stop: int, number: Any) -> None:  # no
     """Fill `out[start:stop]` with the last digits of a number, two at a time, since each pair takes one division."""
     while stop - start > 1:
         rest = number // np.uint64(100)
-        pair = 2 * np.int64(number - rest * np.uint64(100))
-        out[stop - 2], out[stop - 1] = _PAIRS[pair], _PAIRS[pair + 1]
+        pair = np.uint64(2) * (number - rest * np.uint64(100))
+        put(out, stop - 2, _PAIRS[pair])
+        put(out, stop - 1, _PAIRS[pair + np.uint64(1)])
         number = rest
         stop -= 2
     if stop > start:
-        out[start] = np.uint8(np.uint64(48) + number % np.uint64(10))
+        put(out, start, np.uint8(np.uint64(48) + number % np.uint64(10)))
 
 
-def _bytes(texts: pa.StringArray) -> bytes:
-    """Return all texts one after another: they already stand like that in the array's buffer."""
-    _, offsets, data = texts.buffers()
-    if data is None:
-        return b""
-    bounds = np.frombuffer(offsets, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
-    text: bytes = data[int(bounds[0]) : int(bounds[-1])].to_pybytes()
-    return text
+@compiled
+def _all_in(letters: Bytes, chosen: NDArray[np.bool_]) -> bool:
+    for at in range(len(letters)):  # noqa: SIM110 - compiled, which generators are not
+        if not chosen[letters[at]]:
+            return False
+    return True

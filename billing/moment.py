@@ -9,9 +9,9 @@ from typing import Final
 
 import numpy as np
 
-from billing.compiled import compiled
 from billing.hash64 import Bytes
 from rules.columns import Int64s
+from rules.compiled import compiled, item
 
 SECOND_US: Final = 1_000_000
 HOUR_SECONDS: Final = 3_600
@@ -59,9 +59,9 @@ def read_moment(data: Bytes, start: int, stop: int) -> int:  # noqa: C901, PLR09
     if stop - start < 20:
         return UNREADABLE
     if not (
-        data[start + 4] == data[start + 7] == 45  # "-"
-        and data[start + 10] == 84  # "T"
-        and data[start + 13] == data[start + 16] == 58  # ":"
+        item(data, start + 4) == item(data, start + 7) == 45  # "-"
+        and item(data, start + 10) == 84  # "T"
+        and item(data, start + 13) == item(data, start + 16) == 58  # ":"
     ):
         return UNREADABLE
     century, year = _two_digits(data, start), _two_digits(data, start + 2)
@@ -74,23 +74,23 @@ def read_moment(data: Bytes, start: int, stop: int) -> int:  # noqa: C901, PLR09
     if day > _MONTH_DAYS[month] - (1 if month == 2 and not leap else 0) or hour > 23 or minute > 59 or second > 59:
         return UNREADABLE
     at, fraction = start + 19, 0
-    if data[at] == 46:  # "."
+    if item(data, at) == 46:  # "."
         at += 1
         first = at
         unit = 100_000
-        while at < stop and 48 <= data[at] <= 57:
-            fraction += (data[at] - 48) * unit
+        while at < stop and 48 <= item(data, at) <= 57:
+            fraction += (item(data, at) - 48) * unit
             unit //= 10
             at += 1
         if at == first:
             return UNREADABLE
     east = 0
-    if stop - at == 6 and data[at + 3] == 58 and (data[at] == 43 or data[at] == 45):  # "+" or "-"
+    if stop - at == 6 and item(data, at + 3) == 58 and (item(data, at) == 43 or item(data, at) == 45):  # "+" or "-"
         hours, minutes = _two_digits(data, at + 1), _two_digits(data, at + 4)
         if not (0 <= hours <= 23 and 0 <= minutes <= 59):
             return UNREADABLE
-        east = (hours * 60 + minutes) * (60 if data[at] == 43 else -60)
-    elif stop - at != 1 or data[at] != 90:  # "Z"
+        east = (hours * 60 + minutes) * (60 if item(data, at) == 43 else -60)
+    elif stop - at != 1 or item(data, at) != 90:  # "Z"
         return UNREADABLE
     seconds = ((_days_since_1970(year, month, day) * 24 + hour) * 60 + minute) * 60 + second - east
     return seconds * SECOND_US + fraction
@@ -98,7 +98,7 @@ def read_moment(data: Bytes, start: int, stop: int) -> int:  # noqa: C901, PLR09
 
 @compiled
 def _two_digits(data: Bytes, at: int) -> int:
-    tens, ones = int(data[at]) - 48, int(data[at + 1]) - 48
+    tens, ones = int(item(data, at)) - 48, int(item(data, at + 1)) - 48
     return tens * 10 + ones if 0 <= tens <= 9 and 0 <= ones <= 9 else -10_000
 
 

@@ -1,6 +1,7 @@
 """Orders: the places of rows by primary key, found without sorting what is in order already.
 
-Owns the order of parts, lines and texts; text compares as VARBINARY does, byte by byte. Must not know tables.
+Owns the order of parts, lines and texts, and which texts are equal; text compares as VARBINARY does, byte by byte.
+Must not know tables.
 """
 
 import numpy as np
@@ -8,19 +9,46 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from billing.compiled import compiled
-from billing.hash64 import Bytes
+from billing.charge import Bools
+from billing.digest import UInt64s
+from billing.hash64 import Bytes, hash64
 from rules.columns import Int32s, Int64s
+from rules.compiled import compiled, item, put, text_buffers
 
 
 def part_order(owner: Int64s, keys: pa.StringArray) -> NDArray[np.intp]:
     """Return the parts in the order of their owner (account and day), then of their key."""
     order = np.argsort(owner, kind="stable")
-    _, bounds, data = keys.buffers()
-    bounds = np.frombuffer(bounds, dtype=np.int32)[keys.offset : keys.offset + len(keys) + 1]
-    if data is None or _are_ascending(np.frombuffer(data, dtype=np.uint8), bounds, owner, order):
+    if _are_ascending(*text_buffers(keys), owner, order):
         return order  # ids often count up, or an account has one event in a batch
     return np.lexsort((ranks(keys), owner))
+
+
+def repeated(texts: pa.StringArray) -> Bools:
+    """Return which texts stand more than once, bool[n]; by chance (2^-64 a pair) also one that does not."""
+    size = 1 << (2 * len(texts)).bit_length()
+    mask = np.zeros(len(texts), dtype=np.bool_)
+    table, hashes = np.full(size, -1, dtype=np.int32), np.empty(len(texts), dtype=np.uint64)
+    _mark_repeated(*text_buffers(texts), table, hashes, mask)
+    return mask
+
+
+@compiled
+def _mark_repeated(data: Bytes, bounds: Int32s, table: Int32s, hashes: UInt64s, mask: Bools) -> None:
+    """Look each text's hash up in an open-addressing table of rows, -1 where it is free."""
+    wrap = np.uint64(len(table) - 1)
+    for row in range(len(mask)):
+        hashes[row] = hash64(data, bounds[row], bounds[row + 1])
+        place = hashes[row] & wrap
+        while table[place] >= 0:
+            other = table[place]
+            if item(hashes, other) == hashes[row]:
+                mask[row] = True
+                put(mask, other, True)  # noqa: FBT003 - an element
+                break
+            place = (place + np.uint64(1)) & wrap
+        if table[place] < 0:
+            table[place] = row
 
 
 @compiled
@@ -33,10 +61,10 @@ def _are_ascending(data: Bytes, bounds: Int32s, owner: Int64s, order: Int64s) ->
         first, second = bounds[before], bounds[here]
         length = min(bounds[before + 1] - first, bounds[here + 1] - second)
         at = 0
-        while at < length and data[first + at] == data[second + at]:
+        while at < length and item(data, first + at) == item(data, second + at):
             at += 1
         if at < length:
-            if data[first + at] > data[second + at]:
+            if item(data, first + at) > item(data, second + at):
                 return False
         elif bounds[before + 1] - first > bounds[here + 1] - second:
             return False

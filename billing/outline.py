@@ -14,12 +14,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from xxhash import xxh64_intdigest
 
-from billing.compiled import compiled
 from billing.hash64 import Bytes
 from billing.intern import Interner
 from billing.scan import ACCOUNT, FIELDS, ID, PRODUCT, Columns, Reader, kinds_of, read_events
 from billing.wire import ATTRIBUTES_MAX, PlainEvent
 from rules.columns import INT64_LIMIT, Coded, Decimals, Int64s, Units, widened
+from rules.compiled import compiled, item, put
 
 _EXACT: Final = Context(prec=80)  # the default of 28 digits would round what has 38
 
@@ -154,5 +154,5 @@ def _gather(data: Bytes, start: Int64s, stop: Int64s, pool: Bytes) -> None:
     into = 0
     for row in range(len(start)):
         for at in range(start[row], stop[row]):
-            pool[into] = data[at]
+            put(pool, into, item(data, at))
             into += 1

@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from billing.compiled import compiled
 from billing.hash64 import Bytes
+from rules.compiled import compiled, item
 
 PLACES_MAX: Final = 12  # DECIMAL(38,12) at rest
 INTEGER_DIGITS_MAX: Final = 26
@@ -25,7 +25,7 @@ def read_plain(data: Bytes, start: int, stop: int) -> tuple[int, int]:
     """
     units, digits, places, point = 0, 0, 0, False
     for at in range(start, stop):
-        byte = data[at]
+        byte = item(data, at)
         if 48 <= byte <= 57:
             units = units * 10 + int(byte) - 48
             digits += 1

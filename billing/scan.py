@@ -10,7 +10,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from xxhash import xxh64_intdigest
 
-from billing.compiled import compiled
 from billing.digest import attribute_digest, event_digest
 from billing.hash64 import Bytes, hash64
 from billing.moment import TIME_US_MAX, TIME_US_MIN, read_moment
@@ -25,6 +24,7 @@ from billing.wire import (
     USAGE,
 )
 from rules.columns import PICO_PLACES, Int64s
+from rules.compiled import compiled, item
 
 ID, ACCOUNT, PRODUCT, FIELDS = 0, 1, 2, 3  # rows of an outline; an attribute's is FIELDS and its place among the names
 _TIME, _QUANTITY, _TYPE, _ATTRIBUTES, _UNKNOWN = 3, 4, 5, 6, -1
@@ -114,7 +114,7 @@ def _read_event(reader: Reader, columns: Columns, row: int, at: int, end: int) -
     data = reader.data
     seen = 0
     at = _space(data, at, end)
-    if at >= end or data[at] != _OPEN:
+    if at >= end or item(data, at) != _OPEN:
         return False
     while True:
         name = _space(data, at + 1, end)
@@ -128,7 +128,7 @@ def _read_event(reader: Reader, columns: Columns, row: int, at: int, end: int) -
         seen |= 1 << field
         if field == _ATTRIBUTES:
             at = _read_attributes(reader, columns, row, value, end)
-        elif field == _QUANTITY and data[value] != _QUOTE:
+        elif field == _QUANTITY and item(data, value) != _QUOTE:
             at = _number_end(data, value, end)
             columns.units[row], columns.places[row] = read_plain(data, value, at)
         else:
@@ -138,7 +138,7 @@ def _read_event(reader: Reader, columns: Columns, row: int, at: int, end: int) -
         if at <= 0 or columns.places[row] < 0:
             return False
         at = _space(data, at, end)
-        if at >= end or data[at] != _COMMA:
+        if at >= end or item(data, at) != _COMMA:
             break
     return bool(seen & _NEEDED == _NEEDED and _ends(data, at, end))
 
@@ -146,7 +146,7 @@ def _read_event(reader: Reader, columns: Columns, row: int, at: int, end: int) -
 @compiled
 def _ends(data: Bytes, at: int, end: int) -> bool:
     """Tell whether an object closes at `at` and only white space follows."""
-    return bool(at < end and data[at] == _CLOSE and _space(data, at + 1, end) == end)
+    return bool(at < end and item(data, at) == _CLOSE and _space(data, at + 1, end) == end)
 
 
 @compiled
@@ -171,10 +171,10 @@ def _read_attributes(  # noqa: C901, PLR0911, PLR0912 - as many as things can be
 ) -> int:
     """Read an object of texts and numbers, each name once; returns where it ends, or -1."""
     data = reader.data
-    if data[at] != _OPEN:
+    if item(data, at) != _OPEN:
         return -1
     at = _space(data, at + 1, end)
-    if at < end and data[at] == _CLOSE:
+    if at < end and item(data, at) == _CLOSE:
         return at + 1
     strangers, expected = 0, 0
     for _ in range(ATTRIBUTES_MAX):
@@ -182,7 +182,7 @@ def _read_attributes(  # noqa: C901, PLR0911, PLR0912 - as many as things can be
         first = _value(data, name_stop, end)
         if first < 0:
             return -1
-        if data[first] == _QUOTE:
+        if item(data, first) == _QUOTE:
             last = _text_end(data, reader.kinds, first, end, _TEXT)
             at, first = last + 1, first + 1
         else:
@@ -206,9 +206,9 @@ def _read_attributes(  # noqa: C901, PLR0911, PLR0912 - as many as things can be
             expected = position + 1
         columns.attributes[row] += attribute_digest(name_hash, value_hash)
         at = _space(data, at, end)
-        if at < end and data[at] == _CLOSE:
+        if at < end and item(data, at) == _CLOSE:
             return at + 1
-        if at >= end or data[at] != _COMMA:
+        if at >= end or item(data, at) != _COMMA:
             return -1
         at = _space(data, at + 1, end)
     return -1
@@ -225,7 +225,9 @@ def _contains(hashes: Any, count: int, wanted: Any) -> bool:  # noqa: ANN401 - u
 @compiled
 def _space(data: Bytes, at: int, end: int) -> int:
     """Return where the white space ends that begins at `at`, if any."""
-    while at < end and (data[at] == _BLANK or data[at] == _LINE or data[at] == _RETURN or data[at] == _TAB):
+    while at < end and (
+        item(data, at) == _BLANK or item(data, at) == _LINE or item(data, at) == _RETURN or item(data, at) == _TAB
+    ):
         at += 1
     return at
 
@@ -233,12 +235,12 @@ def _space(data: Bytes, at: int, end: int) -> int:
 @compiled
 def _text_end(data: Bytes, kinds: Bytes, quote: int, end: int, kind: int) -> int:
     """Return where the quote stands that ends the text which a quote begins, all of bytes of one kind, or -1."""
-    if quote >= end or data[quote] != _QUOTE:
+    if quote >= end or item(data, quote) != _QUOTE:
         return -1
     at = quote + 1
-    while at < end and kinds[data[at]] & kind:
+    while at < end and kinds[item(data, at)] & kind:
         at += 1
-    return at if at < end and data[at] == _QUOTE else -1
+    return at if at < end and item(data, at) == _QUOTE else -1
 
 
 @compiled
@@ -247,7 +249,7 @@ def _value(data: Bytes, name_stop: int, end: int) -> int:
     if name_stop < 0:
         return -1
     at = _space(data, name_stop + 1, end)
-    if at >= end or data[at] != _COLON:
+    if at >= end or item(data, at) != _COLON:
         return -1
     at = _space(data, at + 1, end)
     return at if at < end else -1
@@ -256,13 +258,13 @@ def _value(data: Bytes, name_stop: int, end: int) -> int:
 @compiled
 def _number_end(data: Bytes, at: int, end: int) -> int:
     """Return where a number of JSON without an exponent ends, or -1."""
-    if at < end and data[at] == _MINUS:
+    if at < end and item(data, at) == _MINUS:
         at += 1
     first = at
     at = _digits_end(data, at, end)
-    if at == first or (data[first] == _ZERO and at - first > 1):
+    if at == first or (item(data, first) == _ZERO and at - first > 1):
         return -1
-    if at < end and data[at] == _POINT:
+    if at < end and item(data, at) == _POINT:
         first = at + 1
         at = _digits_end(data, first, end)
         if at == first:
@@ -272,7 +274,7 @@ def _number_end(data: Bytes, at: int, end: int) -> int:
 
 @compiled
 def _digits_end(data: Bytes, at: int, end: int) -> int:
-    while at < end and _ZERO <= data[at] <= _NINE:
+    while at < end and _ZERO <= item(data, at) <= _NINE:
         at += 1
     return at
 
@@ -285,7 +287,7 @@ def _field(data: Bytes, start: int, stop: int) -> int:
     low, high = np.uint64(0), np.uint64(0)
     for at in range(start, stop):
         high = (high << np.uint64(8)) | (low >> np.uint64(56))
-        low = (low << np.uint64(8)) | np.uint64(data[at])
+        low = (low << np.uint64(8)) | np.uint64(item(data, at))
     if high == _WORD_AT and low == _WORD_TRIBUTES:
         return _ATTRIBUTES
     for field in range(len(_WORDS)):
@@ -311,6 +313,6 @@ def _position(reader: Reader, start: int, stop: int, expected: int) -> int:
 @compiled
 def _are_same(left: Bytes, start: int, right: Bytes, begin: int, length: int) -> bool:
     for at in range(length):  # noqa: SIM110 - compiled, which generators are not
-        if left[start + at] != right[begin + at]:
+        if item(left, start + at) != item(right, begin + at):
             return False
     return True

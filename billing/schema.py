@@ -95,6 +95,25 @@ records: Final = Table(
     Column("kept", Key(4096), nullable=False),
 )
 
+credits: Final = Table(  # noqa: A001 - the noun
+    "credits",
+    metadata,
+    Column("slot", _slot, primary_key=True),
+    Column("account", Key(64), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("event", Key(64), primary_key=True),
+    Column("line", SmallInteger, primary_key=True),
+    Column("time_us", BigInteger, nullable=False),
+    Column("digest", UInt64, nullable=False),
+    Column("kind", Key(16), nullable=False),
+    Column("currency", Key(12), nullable=False),
+    Column("amount", Amount, nullable=False),
+    Column("cost", Amount, nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=True),
+    Column("products", Key(4096), nullable=False),
+)
+
 rollups: Final = Table(
     "rollups",
     metadata,

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from billing.compiled import compiled
 from rules.columns import Decimals, Int64s, widened
+from rules.compiled import compiled, item, put
 
 
 def numbered(group: Int64s, key: Int64s) -> tuple[Int64s, Int64s]:
@@ -40,7 +40,7 @@ def added(column: NDArray[Any], row: Int64s, count: int) -> NDArray[Any]:
 @compiled
 def _add(sums: NDArray[Any], row: Int64s, column: NDArray[Any]) -> None:
     for line in range(len(row)):
-        sums[row[line]] += column[line]
+        put(sums, row[line], item(sums, row[line]) + column[line])
 
 
 @compiled
@@ -57,19 +57,19 @@ def _number_rows(group: Int64s, key: Int64s, row: Int64s, first: Int64s, label: 
             low, high = base, count
             while low < high:
                 middle = (low + high) // 2
-                if key[first[middle]] < key[line]:
+                if item(key, item(first, middle)) < key[line]:
                     low = middle + 1
                 else:
                     high = middle
-            if low == count or key[first[low]] != key[line]:
+            if low == count or item(key, item(first, low)) != key[line]:
                 for place in range(count, low, -1):
                     first[place], label[place] = first[place - 1], label[place - 1]
                 first[low], label[low] = line, count
                 count += 1
-            row[line] = label[low]  # the order in which keys came, until all of the group are known
+            row[line] = item(label, low)  # the order in which keys came, until all of the group are known
             line += 1
         for place in range(base, count):
-            place_of[label[place]] = place
+            put(place_of, label[place], place)
         for done in range(begin, line):
-            row[done] = place_of[row[done]]
+            row[done] = item(place_of, row[done])
     return count

@@ -19,6 +19,7 @@ from rules.columns import Dictionary, Int32s
 
 TAILS_MAX: Final = 65_536  # remembered a book, about 40 MB; few combinations occur, and those again and again
 ZERO_LINE_RULE: Final = ""  # the rule of line 0 where only other accounts are charged
+CREDIT_RULE: Final = "+"  # of the line of a credit, which charges nothing: no rule's id
 
 
 @attrs.frozen(cache_hash=True)
@@ -43,15 +44,18 @@ class _Tails(Dictionary[Tail]):
     def code(self, rule: int, product: str, dimensions: tuple[str | None, ...]) -> int:
         """Return the number of a tail; rule: index into Book.rules, below 0 for a line 0 without charge.
 
-        Such a rule is the place of the line's currency in the book's, counted from the end.
+        Such a rule is the place of the line's currency in the book's, counted from the end; of a credit's line once
+        round more.
         """
         code = self._codes.setdefault((rule, product, dimensions), len(self))
         if code == len(self):
             book = self._book
             texts = {"product": product, **dict(zip(book.dimensions, dimensions, strict=True))}
             dims = tuple(msgspec.json.encode([texts[name] for name in rollup.by]).decode() for rollup in book.rollups)
-            name = ZERO_LINE_RULE if rule < 0 else book.rules[rule].id
-            currency = book.currencies[rule] if rule < 0 else book.rules[rule].currency
+            zeros = len(book.currencies)
+            uncharged = ZERO_LINE_RULE if rule >= -zeros else CREDIT_RULE
+            name = uncharged if rule < 0 else book.rules[rule].id
+            currency = book.currencies[rule % zeros] if rule < 0 else book.rules[rule].currency
             self.append(Tail(product, name, currency, book.version, dims))
         return code
 
@@ -68,7 +72,7 @@ def tails_of(
     Returns int32[m] and the dictionary.
     """
     columns = [events.product, *(events.attributes[name] for name in book.dimensions)]
-    zeros = len(book.currencies)
+    zeros = 2 * len(book.currencies)
     codes: list[NDArray[Any]] = [rule + zeros, *(column.codes[event] + 1 for column in columns)]
     examples, combination = distinct(codes, [len(book.rules) + zeros, *(len(column.values) + 1 for column in columns)])
     if len(_dictionary_of(book)) > TAILS_MAX:

@@ -11,6 +11,7 @@ import attrs
 import numpy as np
 import pyarrow as pa
 
+from billing.credit_rows import CreditRow
 from billing.cursor import Claim
 from billing.event import Rejected
 from billing.fold import PartKey, Transaction
@@ -39,6 +40,9 @@ class Dialect(Enum):
         return cls.MARIADB if "mariadb" in version.lower() else cls.MYSQL
 
 
+_Text = tuple[bytes | memoryview, ...]  # pieces that make a statement: large ones are copied once, into the packet
+
+
 @attrs.frozen
 class Packet:
     """One multi-statement text and the name of each statement in it, by position."""
@@ -54,12 +58,14 @@ def packet(transaction: Transaction, dialect: Dialect, payload_bytes_max: int) -
     longer than an event may be can never be billed.
     """
     assert transaction.counters is None, "amounts are final"
-    named: list[tuple[str, bytes]] = [] if len(transaction.tiers) else [("begin", b"BEGIN")]
+    named: list[tuple[str, _Text]] = [] if len(transaction.tiers) else [("begin", (b"BEGIN",))]
     if transaction.moves:
-        named.append(("cursors", _cursors(transaction).encode()))
-    named.append(("guard", _guard(transaction).encode()))
+        named.append(("cursors", (_cursors(transaction).encode(),)))
+    named.append(("guard", (_guard(transaction).encode(),)))
     if len(transaction.records):
         named.append(("records", _records(transaction.records)))
+    if transaction.credits:
+        named.append(("credits", (_credits(transaction.credits).encode(),)))
     if len(transaction.tiers):
         named.append(("tiers", _tiers(transaction.tiers, dialect)))
     if len(transaction.records):
@@ -68,11 +74,12 @@ def packet(transaction: Transaction, dialect: Dialect, payload_bytes_max: int) -
         named.append(("balances", _balances(transaction.balances, dialect)))
     if transaction.quarantine:
         quarantine = _quarantine(transaction.log, transaction.quarantine, payload_bytes_max)
-        named.append(("quarantine", quarantine.encode()))
-    named.append(("commit", b"COMMIT"))
+        named.append(("quarantine", (quarantine.encode(),)))
+    named.append(("commit", (b"COMMIT",)))
     if len(transaction.tiers):
-        named.append(("idle again", IDLE_AGAIN.encode()))
-    return Packet(b";".join(text for _, text in named), tuple(name for name, _ in named))
+        named.append(("idle again", (IDLE_AGAIN.encode(),)))
+    pieces = [piece for _, text in named for piece in (*text, b";")]
+    return Packet(b"".join(pieces[:-1]), tuple(name for name, _ in named))
 
 
 def counters_packet(keys: TierKeys, dialect: Dialect) -> Packet:
@@ -203,7 +210,7 @@ def _guard(transaction: Transaction) -> str:
     return f"SET @g=IF({moved},1,(SELECT 1 UNION SELECT 2))"
 
 
-def _records(rows: RecordColumns) -> bytes:
+def _records(rows: RecordColumns) -> _Text:
     rows_text = written(
         integers(rows.slot),
         literals(rows.account),
@@ -218,7 +225,7 @@ def _records(rows: RecordColumns) -> bytes:
         literals(rows.kept),
     )
     columns = "slot,account,day,event,line,time_us,digest,product,rule,currency,book_version,quantity,amount,kept"
-    return f"INSERT INTO records ({columns}) VALUES ".encode() + rows_text
+    return f"INSERT INTO records ({columns}) VALUES ".encode(), rows_text
 
 
 def _tail_texts(tails: Sequence[Tail]) -> pa.StringArray:
@@ -231,11 +238,23 @@ def _tail_texts(tails: Sequence[Tail]) -> pa.StringArray:
     )
 
 
+def _credits(rows: Sequence[CreditRow]) -> str:
+    """Write credits whose records are new; one that is there already outlived its records, which expire."""
+    columns = "slot,account,day,event,line,time_us,digest,kind,currency,amount,cost,priority,expires_us,products"
+    values = ",".join(
+        f"({one.slot:d},{literal(one.account)},{literal(one.day)},{literal(one.event)},{one.line:d},{one.time_us:d},"
+        f"{one.digest:d},{literal(one.kind)},{literal(one.currency)},{one.amount:f},{one.cost:f},{one.priority:d},"
+        f"{'NULL' if one.expires_us is None else f'{one.expires_us:d}'},{literal(one.products)})"
+        for one in rows
+    )
+    return f"INSERT INTO credits ({columns}) VALUES {values} ON DUPLICATE KEY UPDATE digest=credits.digest"
+
+
 def _tier_key(keys: TierKeys) -> tuple[Field, ...]:
     return integers(keys.slot), literals(keys.account), literals(keys.rule), integers(keys.period)
 
 
-def _tiers(rows: TierColumns, dialect: Dialect) -> bytes:
+def _tiers(rows: TierColumns, dialect: Dialect) -> _Text:
     """Write the counters as they stand now: their rows are locked, so nothing is added that this batch has not read."""
     used = rows.used
     rows_text = written(*_tier_key(rows.keys), decimals(used.quantity), integers(used.events), decimals(used.amount))
@@ -243,10 +262,10 @@ def _tiers(rows: TierColumns, dialect: Dialect) -> bytes:
     alias, new = (" AS new", "new.{}") if dialect is Dialect.MYSQL else ("", "VALUES({})")
     sets = ",".join(f"{column}={new.format(column)}" for column in columns)
     head = b"INSERT INTO tiers (slot,account,rule,period,quantity,events,amount) VALUES "
-    return head + rows_text + f"{alias} ON DUPLICATE KEY UPDATE {sets}".encode()
+    return head, rows_text, f"{alias} ON DUPLICATE KEY UPDATE {sets}".encode()
 
 
-def _rollups(rows: RollupColumns, dialect: Dialect) -> bytes:
+def _rollups(rows: RollupColumns, dialect: Dialect) -> _Text:
     rows_text = written(
         integers(rows.slot),
         literals(rows.account),
@@ -260,10 +279,10 @@ def _rollups(rows: RollupColumns, dialect: Dialect) -> bytes:
     )
     columns = "slot,account,rollup,bucket,dims,events,quantity,amount,checksum"
     add = _add("rollups", ("events", "quantity", "amount"), dialect)
-    return f"INSERT INTO rollups ({columns}) VALUES ".encode() + rows_text + add.encode()
+    return f"INSERT INTO rollups ({columns}) VALUES ".encode(), rows_text, add.encode()
 
 
-def _balances(rows: BalanceColumns, dialect: Dialect) -> bytes:
+def _balances(rows: BalanceColumns, dialect: Dialect) -> _Text:
     rows_text = written(
         integers(rows.slot),
         literals(rows.account),
@@ -273,7 +292,8 @@ def _balances(rows: BalanceColumns, dialect: Dialect) -> bytes:
         integers(rows.checksum),
     )
     add = _add("balances", ("events", "amount"), dialect)
-    return b"INSERT INTO balances (slot,account,currency,events,amount,checksum) VALUES " + rows_text + add.encode()
+    head = b"INSERT INTO balances (slot,account,currency,events,amount,checksum) VALUES "
+    return head, rows_text, add.encode()
 
 
 def _add(table: str, columns: Sequence[str], dialect: Dialect) -> str:

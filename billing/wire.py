@@ -8,11 +8,12 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import attrs
 import msgspec
 
+from billing.credit import CREDIT, Credit, CreditForm, TermsError
 from billing.digest import event_digest_of
 from billing.moment import TIME_US_MAX, TIME_US_MIN, parse_moment
 from billing.quantity import parse_quantity
@@ -21,7 +22,7 @@ EVENT_BYTES_MAX: Final = 65_536
 IDENTIFIER_LENGTH_MAX: Final = 64
 USAGE: Final = "usage"
 VOID: Final = "void"  # of a copy of an event: it takes back what the event was charged
-EVENT_TYPES: Final = frozenset({USAGE, VOID})
+EVENT_TYPES: Final = frozenset({USAGE, VOID, CREDIT})
 ATTRIBUTES_MAX: Final = 64
 ATTRIBUTE_NAME_BYTES_MAX: Final = 64
 ATTRIBUTE_VALUE_BYTES_MAX: Final = 1024
@@ -42,6 +43,8 @@ class Reason(StrEnum):
     BAD_QUANTITY = "bad_quantity"
     BAD_ACCOUNT = "bad_account"
     BAD_PERIOD = "bad_period"
+    BAD_CREDIT = "bad_credit"
+    UNKNOWN_SCOPE = "unknown_scope"
     OVERFLOW = "overflow"
     CONFLICT = "conflict"
     UNCOUNTED = "uncounted"
@@ -60,6 +63,17 @@ class _Wire(msgspec.Struct, forbid_unknown_fields=True):
     type: str = "usage"
 
 
+class _WireCredit(msgspec.Struct, forbid_unknown_fields=True):
+    """The plain JSON form of a credit, and of a void of one, which is known by its terms."""
+
+    id: str
+    account: str
+    time: str
+    type: str
+    credit: CreditForm
+    attributes: dict[str, msgspec.Raw] = {}
+
+
 class _CloudData(msgspec.Struct, forbid_unknown_fields=True):
     account: str
     product: str
@@ -68,7 +82,17 @@ class _CloudData(msgspec.Struct, forbid_unknown_fields=True):
     type: str = "usage"
 
 
-class _CloudEvent(msgspec.Struct):
+class _CloudCreditData(msgspec.Struct, forbid_unknown_fields=True):
+    account: str
+    type: str
+    credit: CreditForm
+    attributes: dict[str, msgspec.Raw] = {}
+
+
+_Data = TypeVar("_Data", _CloudData, _CloudCreditData)
+
+
+class _CloudEvent(msgspec.Struct, Generic[_Data]):
     """CloudEvents 1.0, structured mode; extension attributes are allowed by its specification and not billed."""
 
     specversion: str
@@ -76,11 +100,13 @@ class _CloudEvent(msgspec.Struct):
     source: str
     type: str
     time: str
-    data: _CloudData
+    data: _Data
 
 
 _decode_wire = msgspec.json.Decoder(_Wire).decode
-_decode_cloud = msgspec.json.Decoder(_CloudEvent).decode
+_decode_cloud = msgspec.json.Decoder(_CloudEvent[_CloudData]).decode
+_decode_wire_credit = msgspec.json.Decoder(_WireCredit).decode
+_decode_cloud_credit = msgspec.json.Decoder(_CloudEvent[_CloudCreditData]).decode
 _decode_outline = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -96,7 +122,10 @@ class InvalidEventError(Exception):
 
 @attrs.frozen
 class PlainEvent:
-    """One event that can be billed, whatever form it came in: microseconds since 1970-01-01 UTC, an exact quantity."""
+    """One event that can be billed, whatever form it came in: microseconds since 1970-01-01 UTC, an exact quantity.
+
+    credit: the terms of a credit, or of the one that a void takes back; its product is `CREDIT`, its quantity 0.
+    """
 
     id: str
     account: str
@@ -105,10 +134,14 @@ class PlainEvent:
     quantity: Decimal
     attributes: Mapping[str, str]
     type: str
+    credit: Credit | None = None
 
     @property
     def digest(self) -> int:
         """Return the hash by which repeats and conflicts are told apart; a void's is that of its event."""
+        if self.credit is not None:
+            texts = self.id, self.account, self.credit.text, CREDIT
+            return event_digest_of(texts, self.attributes, self.time_us, self.quantity)
         texts = self.id, self.account, self.product, USAGE if self.type == VOID else self.type
         return event_digest_of(texts, self.attributes, self.time_us, self.quantity)
 
@@ -125,10 +158,11 @@ def read_event(body: bytes) -> PlainEvent:
         raise InvalidEventError(Reason.UNDECODABLE, f"not JSON: {error}") from error
     account = _readable_account(outline)
     try:
+        is_credit = _has_terms(outline)
         if "specversion" not in outline:
-            event = _decode_wire(body)
+            event = _decode_wire_credit(body) if is_credit else _decode_wire(body)
             return _plain(event.id, event.time, event, account)
-        cloud = _decode_cloud(body)
+        cloud = _decode_cloud_credit(body) if is_credit else _decode_cloud(body)
         if cloud.specversion != "1.0":
             raise InvalidEventError(Reason.BAD_FIELD, "specversion is not 1.0", account)
         return _plain(cloud.id, cloud.time, cloud.data, account)
@@ -138,33 +172,48 @@ def read_event(body: bytes) -> PlainEvent:
         raise InvalidEventError(Reason.UNDECODABLE, f"not JSON: {error}", account) from error
 
 
+def _has_terms(outline: Mapping[str, msgspec.Raw]) -> bool:
+    with suppress(ValueError, RecursionError):
+        return CREDIT in _fields(outline)
+    return False
+
+
 def _readable_account(outline: Mapping[str, msgspec.Raw]) -> str | None:
     """Return the account of an event that is otherwise wrong, if it can be read: its quarantine goes to that shard."""
     with suppress(ValueError, RecursionError):
-        if "specversion" in outline:
-            outline = _decode_outline(outline["data"]) if "data" in outline else {}
-        account = msgspec.json.decode(outline["account"], type=str) if "account" in outline else ""
+        fields = _fields(outline)
+        account = msgspec.json.decode(fields["account"], type=str) if "account" in fields else ""
         return account if is_identifier(account) else None
     return None
 
 
-def _plain(event_id: str, time: str, event: _Wire | _CloudData, account: str | None) -> PlainEvent:
+def _fields(outline: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec.Raw]:
+    """Return the fields that both forms have, wherever they stand. Raises ValueError or RecursionError."""
+    if "specversion" not in outline:
+        return outline
+    return _decode_outline(outline["data"]) if "data" in outline else {}
+
+
+def _plain(
+    event_id: str, time: str, event: _Wire | _CloudData | _WireCredit | _CloudCreditData, account: str | None
+) -> PlainEvent:
+    form, product, literal = None, CREDIT, b"0"
+    if isinstance(event, _Wire | _CloudData):
+        product, literal = event.product, bytes(event.quantity)
+    else:
+        form = event.credit
     _check_names(event.attributes, account)
     attributes = {name: _attribute_text(bytes(raw), account) for name, raw in event.attributes.items()}
-    for field, value in (("id", event_id), ("account", event.account), ("product", event.product)):
-        if not is_identifier(value):
-            detail = (
-                f"{field} has {len(value)} characters; write 1 to {IDENTIFIER_LENGTH_MAX}"
-                if not 0 < len(value) <= IDENTIFIER_LENGTH_MAX
-                else f"{field} has a character outside visible ASCII without quotes and backslash"
-            )
-            raise InvalidEventError(Reason.BAD_FIELD, detail, account)
+    _check_identifiers({"id": event_id, "account": event.account, "product": product}, account)
     if event.type not in EVENT_TYPES:
         raise InvalidEventError(Reason.UNKNOWN_TYPE, f"type is not one of {', '.join(sorted(EVENT_TYPES))}", account)
+    if event.type == (USAGE if form else CREDIT):
+        detail = "credit is for events of type credit, and voids" if form else "type credit needs the field credit"
+        raise InvalidEventError(Reason.BAD_CREDIT, detail, account)
     time_us = parse_moment(time)
     if time_us is None:
         raise InvalidEventError(Reason.BAD_FIELD, "time is not an RFC 3339 date-time with an offset", account)
-    quantity = parse_quantity(bytes(event.quantity))
+    quantity = parse_quantity(literal)
     if isinstance(quantity, str):
         raise InvalidEventError(Reason.BAD_FIELD, f"quantity {quantity}", account)
     for name, value in attributes.items():
@@ -173,7 +222,30 @@ def _plain(event_id: str, time: str, event: _Wire | _CloudData, account: str | N
             raise InvalidEventError(Reason.BAD_FIELD, detail, account)
     if not TIME_US_MIN <= time_us < TIME_US_MAX:
         raise InvalidEventError(Reason.TIME_OUT_OF_RANGE, "time is outside the years 2000 to 2099", account)
-    return PlainEvent(event_id, event.account, event.product, time_us, quantity, attributes, event.type)
+    credit = None if form is None else _terms(form, time_us, account)
+    return PlainEvent(event_id, event.account, product, time_us, quantity, attributes, event.type, credit)
+
+
+def _terms(form: CreditForm, time_us: int, account: str | None) -> Credit:
+    """Read the terms of a credit. Raises InvalidEventError."""
+    if not all(map(is_identifier, form.products or ())):
+        raise InvalidEventError(Reason.BAD_CREDIT, "credit.products has an entry that cannot be a product", account)
+    try:
+        return Credit.read(form, time_us)
+    except TermsError as error:
+        raise InvalidEventError(Reason.BAD_CREDIT, str(error), account) from error
+
+
+def _check_identifiers(values: Mapping[str, str], account: str | None) -> None:
+    """Check fields that are identifiers. Raises InvalidEventError."""
+    for field, value in values.items():
+        if not is_identifier(value):
+            detail = (
+                f"{field} has {len(value)} characters; write 1 to {IDENTIFIER_LENGTH_MAX}"
+                if not 0 < len(value) <= IDENTIFIER_LENGTH_MAX
+                else f"{field} has a character outside visible ASCII without quotes and backslash"
+            )
+            raise InvalidEventError(Reason.BAD_FIELD, detail, account)
 
 
 def _attribute_text(literal: bytes, account: str | None) -> str:

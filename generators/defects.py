@@ -56,7 +56,10 @@ def _garbage(_: bytes, number: int) -> bytes:
 
 def _conflict(body: bytes, _: int) -> bytes:
     event = msgspec.json.decode(body)
-    event["quantity"] = UNSEEN_QUANTITY
+    if "credit" in event:
+        event["credit"]["amount"] = UNSEEN_QUANTITY
+    else:
+        event["quantity"] = UNSEEN_QUANTITY
     return msgspec.json.encode(event)
 
 

@@ -15,7 +15,8 @@ from typing import Final
 
 import attrs
 
-from generators.oracle_book import EXACT, Book, Counters, Line, load
+from generators.oracle_book import EXACT, Book, Counters, Line, load, uncharged
+from generators.oracle_credit import Credit, Standing, Terms, standing
 from generators.oracle_event import DAY_US, Event, RejectedError, parse, text_of
 from generators.oracle_tiers import State
 
@@ -46,7 +47,9 @@ class Expected:
     events = accepted + duplicates + the rejected ones, voids among them; lines: records, also those of voids;
     accounts: by charged account, with lines and events that were taken back subtracted; rules: by (account, rule);
     rollups: by (account, rollup, bucket start in microseconds since 1970-01-01 UTC, values of `by`, None where absent);
-    rejects: reason by log position; counters: by (account, rule, start of the period in seconds).
+    rejects: reason by log position; counters: by (account, rule, start of the period in seconds); credits: those that
+    were not taken back, by account; hourly: the rollup that says what was charged for a product in an hour, and the
+    place of the product in `by`; None if there is none.
     """
 
     events: int
@@ -58,6 +61,23 @@ class Expected:
     rollups: Mapping[RollupKey, Total]
     rejects: Mapping[int, str]
     counters: Mapping[tuple[str, str, int], State]
+    credits: Mapping[str, list[Credit]]
+    hourly: tuple[str, int] | None
+
+    def standing(self, account: str, at_us: int) -> Standing:
+        """Return what an account's credits have paid; at_us: now, microseconds since 1970-01-01 UTC.
+
+        Without any grant, what was charged is one sum.
+        """
+        if self.hourly is None:
+            return standing([(0, "", self.accounts[account].amount)], self.credits.get(account, []), at_us)
+        rollup, place = self.hourly
+        charges = [
+            (start_us, str(values[place]), total.amount)
+            for (charged, name, start_us, values), total in self.rollups.items()
+            if (charged, name) == (account, rollup)
+        ]
+        return standing(charges, self.credits.get(account, []), at_us)
 
     @property
     def balances(self) -> dict[str, Decimal]:
@@ -83,13 +103,14 @@ def run(payloads: Iterable[bytes], book_path: Path | str) -> Expected:
     bodies: dict[bytes, bytes] = {}
     counted: dict[bytes, list[Line]] = {}  # the lines whose amounts depend on what came before
     voided: set[bytes] = set()
+    credits: dict[bytes, Event] = {}  # noqa: A001 - the noun
     rejects: dict[int, str] = {}
     events = accepted = duplicates = 0
     for position, payload in enumerate(payloads):
         events += 1
         try:
             event = _valid(payload, book)
-            lines = _void_lines(book, event) if event.is_void else book.lines(event)
+            lines = _lines(book, event)
         except RejectedError as error:
             rejects[position] = error.reason
             continue
@@ -105,6 +126,7 @@ def run(payloads: Iterable[bytes], book_path: Path | str) -> Expected:
                 tally.mark(event, lines)
             else:
                 lines = counted.pop(identity, lines)
+                credits.pop(identity, None)
                 tally.add(event, lines, -1)
                 counters.give_back(lines)
         elif known is not None:
@@ -118,6 +140,8 @@ def run(payloads: Iterable[bytes], book_path: Path | str) -> Expected:
             tally.add(event, lines)
             bodies[identity] = digest
             accepted += 1
+            if event.terms is not None:
+                credits[identity] = event
             if any(line.period is not None for line in lines):
                 counted[identity] = lines
     return Expected(
@@ -130,10 +154,32 @@ def run(payloads: Iterable[bytes], book_path: Path | str) -> Expected:
         rollups={key: total.frozen() for key, total in tally.rollups.items()},
         rejects=rejects,
         counters=counters.states,
+        credits=_by_account(credits.values()),
+        hourly=next(
+            (
+                (one.name, one.by.index("product"))
+                for one in book.rollups
+                if one.every == "hour" and "product" in one.by
+            ),
+            None,
+        ),
     )
 
 
-def _void_lines(book: Book, event: Event) -> list[Line]:
+def _by_account(events: Iterable[Event]) -> dict[str, list[Credit]]:
+    found: dict[str, list[Credit]] = {}
+    for event in events:
+        assert event.terms is not None, "credits have terms"
+        found.setdefault(event.account, []).append(Credit(event.id, event.time_us, event.terms))
+    return found
+
+
+def _lines(book: Book, event: Event) -> list[Line]:
+    """Return what an event is charged, or a void takes back. Raises RejectedError."""
+    if not event.is_void:
+        return book.lines(event) if event.terms is None else [book.credit_line(event)]
+    if event.terms is not None:
+        return [uncharged(event.account)]
     try:
         return book.lines(event)
     except RejectedError:  # its event, if it ever comes, says so
@@ -155,8 +201,14 @@ def _identity(event: Event) -> bytes:
 
 def _body(event: Event) -> bytes:
     """Return a digest of what an event says, whichever way it is written."""
-    said = (event.product, event.time_us, str(event.quantity.normalize(EXACT)), sorted(event.attributes.items()))
+    quantity = str(event.quantity.normalize(EXACT))
+    said = event.product, event.time_us, quantity, sorted(event.attributes.items()), event.terms and _said(event.terms)
     return blake2b(repr(said).encode(), digest_size=_KEY_BYTES).digest()
+
+
+def _said(terms: Terms) -> tuple[object, ...]:
+    amounts = str(terms.amount.normalize(EXACT)), str(terms.cost.normalize(EXACT))
+    return terms.kind, terms.currency, *amounts, terms.priority, terms.expires_us, terms.products
 
 
 @attrs.define

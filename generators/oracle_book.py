@@ -58,6 +58,11 @@ class Line:
     use: Decimal = Decimal(0)
 
 
+def uncharged(account: str) -> Line:
+    """Return the line of a credit, or of a void of one."""
+    return Line("", "+", account, Decimal(0), Decimal(0))
+
+
 @attrs.frozen
 class Rollup:
     """Sums by period ("hour", "day", "month") and by the fields named."""
@@ -154,6 +159,24 @@ class Book:
         if not lines:
             raise RejectedError("no_rule", "no rule wins in any group")
         return lines
+
+    def credit_line(self, event: Event) -> Line:
+        """Return the line of a credit, which charges nothing.
+
+        Raises: RejectedError with the reason when there can be no such credit.
+        """
+        terms, currency = event.terms, self.accounts.currency_of(event.account)
+        assert terms is not None, "a credit has terms"
+        rules = [rule for _, rules in self.groups for rule in rules if rule.currency == currency]
+        if terms.currency != currency or not rules:
+            raise RejectedError("wrong_currency", f"the account is in {currency}")
+        if terms.kind == "grant" and not any(one.every == "hour" and "product" in one.by for one in self.rollups):
+            raise RejectedError("bad_credit", "no rollup says what grants may pay")
+        for product in terms.products:
+            tests = [[test for name, test in rule.conditions if name == "product"] for rule in rules]
+            if not any(all(test(product) for test in of_rule) for of_rule in tests):
+                raise RejectedError("unknown_scope", f"no rule charges {product}")
+        return uncharged(event.account)
 
     def _line(self, group: str, rule: Rule, event: Event, price: Decimal | Call, amounts: Amounts) -> Line:
         numerator, denominator = _billed(rule.measure, event)

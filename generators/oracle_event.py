@@ -11,6 +11,8 @@ from typing import Any, Final, NamedTuple, Never
 
 import attrs
 
+from generators.oracle_credit import Terms, TermsError, is_form, read_terms
+
 EVENT_BYTES_MAX: Final = 65_536
 _IDENTIFIER_CHARACTERS: Final = frozenset(map(chr, range(0x21, 0x7F))) - frozenset("'\"`\\")
 _IDENTIFIER_LENGTH_MAX: Final = 64
@@ -31,7 +33,7 @@ _END_US: Final = 4_102_444_800_000_000  # 2100-01-01T00:00:00Z
 DAY_US: Final = 86_400_000_000
 
 _PLAIN_FIELDS: Final = frozenset({"id", "account", "product", "time", "quantity", "attributes", "type"})
-_DATA_FIELDS: Final = _PLAIN_FIELDS - {"id", "time"}
+_CREDIT_FIELDS: Final = frozenset({"id", "account", "time", "type", "credit", "attributes"})
 _ENVELOPE_TEXTS: Final = ("specversion", "id", "source", "type", "time")
 
 
@@ -54,7 +56,7 @@ class Event:
     """One valid event.
 
     time_us: microseconds since 1970-01-01 UTC, finer digits cut off; attributes: numbers as their literal text;
-    is_void: it is a copy of an event that shall not have been.
+    is_void: it is a copy of an event that shall not have been; terms: of a credit, or of a void of one.
     """
 
     id: str
@@ -64,6 +66,7 @@ class Event:
     quantity: Decimal
     attributes: dict[str, str]
     is_void: bool = False
+    terms: Terms | None = None
 
 
 def parse(body: bytes) -> Event:
@@ -77,15 +80,25 @@ def parse(body: bytes) -> Event:
     for name in ("id", "account", "product"):
         if not is_identifier(fields[name]):
             raise RejectedError("bad_field", f"{name} is not an identifier")
-    if fields.get("type", "usage") not in {"usage", "void"}:
+    if fields.get("type", "usage") not in {"usage", "void", "credit"}:
         raise RejectedError("unknown_type", f"type is {fields['type']}")
+    if fields.get("type", "usage") == ("usage" if "credit" in fields else "credit"):
+        raise RejectedError("bad_credit", "a credit has its terms, and nothing else has")
     time_us = _time_us(fields["time"])
     quantity = _quantity(fields.get("quantity", _Number("1")))
     attributes = _attributes(fields.get("attributes", {}))
     if not _FIRST_US <= time_us < _END_US:
         raise RejectedError("time_out_of_range", f"time is {fields['time']}")
+    terms = _terms(fields["credit"], time_us) if "credit" in fields else None
     is_void = fields.get("type") == "void"
-    return Event(fields["id"], fields["account"], fields["product"], time_us, quantity, attributes, is_void)
+    return Event(fields["id"], fields["account"], fields["product"], time_us, quantity, attributes, is_void, terms)
+
+
+def _terms(raw: dict[str, Any], time_us: int) -> Terms:
+    try:
+        return read_terms(raw, time_us, _quantity, _time_us, is_identifier)
+    except (TermsError, RejectedError) as error:
+        raise RejectedError("bad_credit", str(error)) from error
 
 
 def field_of(event: Event, name: str) -> str | Decimal | None:
@@ -134,9 +147,11 @@ def _fields(outline: dict[str, Any]) -> dict[str, Any]:
             raise RejectedError("bad_field", "the CloudEvents envelope is not complete")
         if outline["specversion"] != "1.0":
             raise RejectedError("bad_field", "specversion is not 1.0")
-        if not _DATA_FIELDS.issuperset(data):
+        if "id" in data or "time" in data:
             raise RejectedError("bad_field", "data has an unknown field")
         fields = {**data, "id": outline["id"], "time": outline["time"]}
+    if "credit" in fields:
+        fields, known = _credit_fields(fields), known | {"credit"}
     if not known.issuperset(fields):
         raise RejectedError("bad_field", "an unknown field")
     if not all(isinstance(fields.get(name), str) for name in ("id", "account", "product", "time")):
@@ -147,6 +162,13 @@ def _fields(outline: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(attributes, dict) or not all(isinstance(value, str | _Number) for value in attributes.values()):
         raise RejectedError("bad_field", "attributes is not a flat map of texts and numbers")
     return fields
+
+
+def _credit_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a credit with what it has in the place of product and quantity."""
+    if not is_form(fields["credit"]) or "type" not in fields or not _CREDIT_FIELDS.issuperset(fields):
+        raise RejectedError("bad_field", "the credit is not complete")
+    return {**fields, "product": "credit", "quantity": _Number("0")}
 
 
 def _attributes(raw: dict[str, str | _Number]) -> dict[str, str]:

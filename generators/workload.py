@@ -14,6 +14,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from generators import credits as credits_module
 from generators import faults as faults_module
 from generators import telecom, tokens
 from generators.arrivals import DEFAULT_START_US, Arrivals, Shape, shape_named
@@ -37,7 +38,7 @@ BLOCK_EVENTS: Final = 8_192  # events that share a random stream: large enough t
 POSITION_MAX: Final = 10**12  # event numbers have twelve digits, and floats place them exactly
 _BLOCKS_KEPT: Final = 9  # a duplicate looks back over the default window of 50,000 positions: seven blocks and a bit
 _BASE_DRAWS: Final = 2  # account, place within the gap between two events; then the family's own
-_BASE_STREAM, _FAULT_STREAM = range(2)
+_BASE_STREAM, _FAULT_STREAM, _CREDIT_STREAM = range(3)
 
 
 class WorkloadError(ValueError):
@@ -62,11 +63,17 @@ def family_named(name: str) -> Family:
         raise WorkloadError(f'family: "{name}" is not known; write one of {", ".join(Family)}') from None
 
 
+def _is_share(_: object, field: "attrs.Attribute[float]", value: float) -> None:
+    if not 0 <= value <= 1:
+        raise WorkloadError(f"{field.name}: {value} is not a share; write 0 to 1")
+
+
 @attrs.frozen
 class Workload:
     """A synthetic log: for each position from 0 on, one event as JSON text.
 
-    Positions count what stands in the log, bad and repeated events included. Equal workloads have equal logs, and
+    Positions count what stands in the log, bad and repeated events included. credits: the share of ordinary events in
+    whose place their account is given a credit. Equal workloads have equal logs, and
     switching faults on changes only the events that have them.
 
     Raises: WorkloadError, PopulationError, ArrivalsError or FaultsError when a value is out of bounds.
@@ -81,6 +88,7 @@ class Workload:
     start_us: int = DEFAULT_START_US
     rate_per_second: float = 10.0
     faults: Faults = attrs.field(factory=Faults)
+    credits: float = attrs.field(default=0.0, validator=_is_share)
 
     @seed.validator
     def _check_seed(self, _: object, value: int) -> None:
@@ -174,7 +182,13 @@ def _sound(workload: Workload, block: int) -> list[bytes]:
         [f"{text}Z" for text in np.datetime_as_string(times_us.view("datetime64[us]")).tolist()],
         draws[_BASE_DRAWS:],
     )
-    return [bodies[event] for event in plan.order.tolist()]
+    bodies = [bodies[event] for event in plan.order.tolist()]
+    if workload.credits:
+        credit_draws = _draws(workload, _CREDIT_STREAM, block, credits_module.DRAWS)
+        chosen = (credit_draws[0] < workload.credits) & (plan.kind == ORDINARY_KIND)
+        for row in np.flatnonzero(chosen).tolist():
+            bodies[row] = credits_module.credit_for(bodies[row], credit_draws[1:, row].tolist())
+    return bodies
 
 
 @lru_cache(maxsize=1)  # readers take small stretches of one block after the other

@@ -11,7 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rules.columns import MISSING, Int32s, Int64s
+from rules.compiled import compiled, item
 
+UInt8s = NDArray[np.uint8]
 KEY_BITS_MAX: Final = 62  # of an int64: the sign, and one bit that tells the end of an interval from a text
 _END: Final = b"\0"  # the symbol after a text's last byte
 
@@ -66,19 +68,10 @@ class PrefixIndex:
         column = pa.array(texts, type=pa.large_string())
         _, ends_buffer, bytes_buffer = column.buffers()
         ends = np.frombuffer(ends_buffer, dtype=np.int64)[: len(texts) + 1]
-        read = np.zeros((bytes_buffer.size if bytes_buffer else 0) + self._width, dtype=np.uint8)
-        if bytes_buffer:
-            read[: bytes_buffer.size] = self._symbols[np.frombuffer(bytes_buffer, dtype=np.uint8)]
-        keys = np.zeros(len(texts), dtype=np.int64)
-        starts, lengths = ends[:-1], np.diff(ends)
-        shortest = int(lengths.min()) if len(lengths) else 0
-        for i in range(self._width):
-            symbols = read[starts + i]
-            if i >= shortest:
-                symbols[lengths <= i] = _END[0]
-            keys <<= self._bits
-            keys |= symbols
-        return keys << 1
+        letters = np.frombuffer(bytes_buffer or b"", dtype=np.uint8)
+        keys = np.empty(len(texts), dtype=np.int64)
+        _read_keys(letters, ends, self._symbols, self._width, self._bits, keys)
+        return keys
 
     def _cut(self, prefixes: Sequence[str]) -> None:
         """Cut the intervals up: texts from `_starts[i - 1]` on, below `_starts[i]`, have the prefix `_rows[i]`."""
@@ -99,3 +92,14 @@ class PrefixIndex:
         self._starts = cuts[order]
         rows = np.concatenate([np.arange(len(prefixes), dtype=np.int32), shorter])[order]
         self._rows = np.concatenate([self._rows, rows])
+
+
+@compiled
+def _read_keys(letters: UInt8s, ends: Int64s, symbols: UInt8s, width: int, bits: int, keys: Int64s) -> None:
+    """Write the integer of each text's first bytes: `width` symbols of `bits` bits, and a bit for `_cut`'s odd ends."""
+    for row in range(len(keys)):
+        start, length = ends[row], min(ends[row + 1] - ends[row], width)
+        key = np.int64(0)
+        for place in range(length):
+            key = key << bits | np.int64(item(symbols, item(letters, start + place)))
+        keys[row] = key << (bits * (width - length) + 1)

@@ -22,8 +22,8 @@ def hash64(values: Sequence[str | bytes]) -> NDArray[np.uint64]:
     values: text (hashed as UTF-8) or bytes, n of them. Returns uint64[n].
     XXH3 64-bit with seed 0 and the default secret, as the xxHash specification defines it.
     """
-    digests = (xxh3_64_intdigest(value.encode() if isinstance(value, str) else value) for value in values)
-    return np.fromiter(digests, dtype=np.uint64, count=len(values))
+    encoded = [value.encode() if isinstance(value, str) else value for value in values]
+    return np.fromiter(map(xxh3_64_intdigest, encoded), dtype=np.uint64, count=len(values))
 
 
 def slot_of(values: Sequence[str | bytes]) -> Slots:

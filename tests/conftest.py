@@ -1,36 +1,62 @@
 """Fixtures that tests of every kind share: real servers, started lazily and stopped at the end of the run."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from ops.local.kafka import KafkaServer
 from ops.local.mysql import MysqlServer
 from tests.servers import ServerPool
 
+# How long an example takes says nothing about the project on a machine that others use too.
+settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared machine")
+
 _POOL = pytest.StashKey[ServerPool]()
+_USED = pytest.StashKey[Counter[str]]()
 _FINDINGS = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep installed servers in the project's .cache, whatever folder the run was started from."""
     os.environ.setdefault("BILLING_CACHE", str(config.rootpath / ".cache" / "servers"))
+    config.stash[_USED], config.stash[_FINDINGS] = Counter(), []
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand what this process has to tell to the one that prints it, when several share the tests."""
+    config = session.config
+    if _POOL in config.stash:
+        config.stash[_USED].update(config.stash[_POOL].used())
+    if hasattr(config, "workeroutput"):
+        config.workeroutput.update(used=dict(config.stash[_USED]), findings=config.stash[_FINDINGS])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what another process has to tell; one that crashed tells nothing, and its tests have failed."""
+    told: dict[str, Any] = getattr(node, "workeroutput", {})
+    node.config.stash[_USED].update(told.get("used", {}))
+    node.config.stash[_FINDINGS].extend(told.get("findings", []))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say which servers the run really used, and what its campaigns counted."""
-    pool = config.stash.get(_POOL, None)
-    used = pool.used() if pool is not None else []
+    used = [f"{title} x {count}" if count > 1 else title for title, count in sorted(config.stash[_USED].items())]
     terminalreporter.write_line(f"servers used: {', '.join(used) or 'none'}")
-    for finding in config.stash.get(_FINDINGS, []):
+    for finding in config.stash[_FINDINGS]:
         terminalreporter.write_line(finding)
 
 
 @pytest.fixture
 def publish(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Return a function that adds a line to the summary at the end of the run."""
-    return request.config.stash.setdefault(_FINDINGS, []).append
+    return request.config.stash[_FINDINGS].append
 
 
 @pytest.fixture(scope="session")

@@ -79,6 +79,12 @@ def payload(id: str = "e1", account: str = "acme", product: str = "sms", **field
     return json.dumps(event).encode()
 
 
+def credit(id: str, terms: Mapping[str, Any], account: str = "acme", **fields: Any) -> bytes:  # noqa: A002
+    """Write one credit event; other fields override or join the defaults."""
+    event = {"id": id, "account": account, "time": "2026-01-01T00:00:00Z", "type": "credit", "credit": terms}
+    return json.dumps(event | fields).encode()
+
+
 @attrs.frozen
 class Pipeline:
     """A book and a shard map, with the steps of the path as short calls."""

@@ -1,6 +1,8 @@
 """The real servers of a test run: started when a test first asks, shared by all tests, stopped at the end."""
 
 import shutil
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ class ServerPool:
         self._folder = folder
         self._databases: dict[Kind, list[MysqlServer]] = {"mariadb": [], "mysql": []}
         self._kafka: list[KafkaServer] = []
-        self._used: dict[str, int] = {}
+        self._used: Counter[str] = Counter()
 
     def databases(self, kind: Kind, count: int) -> list[MysqlServer]:
         """Return the first `count` servers of a kind, all answering."""
@@ -32,7 +34,7 @@ class ServerPool:
             server = MysqlServer(name=name, folder=self._folder / name, kind=kind, buffer_pool_mib=128, redo_mib=64)
             servers.append(server)
             server.start_anywhere()
-            self._count(f"{TITLES[kind]} {server.version()}")
+            self._used[f"{TITLES[kind]} {server.version()}"] += 1
         for server in servers[:count]:
             _revive(server)
         return servers[:count]
@@ -43,22 +45,19 @@ class ServerPool:
             server = KafkaServer(name="kafka", folder=self._folder / "kafka")
             self._kafka.append(server)
             server.start_anywhere()
-            self._count(f"Kafka {server.version()}")
+            self._used[f"Kafka {server.version()}"] += 1
         _revive(self._kafka[0])
         return self._kafka[0]
 
-    def used(self) -> list[str]:
-        """Return name and version of what was started, with how many of each."""
-        return [f"{title} x {count}" if count > 1 else title for title, count in self._used.items()]
+    def used(self) -> Mapping[str, int]:
+        """Return how many servers were started, by name and version."""
+        return self._used
 
     def close(self) -> None:
         """Stop every server and remove its data."""
         for server in [*self._databases["mariadb"], *self._databases["mysql"], *self._kafka]:
             server.stop()
         shutil.rmtree(self._folder)
-
-    def _count(self, title: str) -> None:
-        self._used[title] = self._used.get(title, 0) + 1
 
 
 def _revive(server: Server) -> None:

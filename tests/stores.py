@@ -35,6 +35,10 @@ COLUMNS = {
     "rollups": ("slot", "account", "rollup", "bucket", "dims", "events", "quantity", "amount", "checksum"),
     "balances": ("slot", "account", "currency", "events", "amount", "checksum"),
     "tiers": ("slot", "account", "rule", "period", "quantity", "events", "amount"),
+    "credits": (
+        "slot", "account", "day", "event", "line", "time_us", "digest", "kind", "currency", "amount", "cost",
+        "priority", "expires_us", "products",
+    ),
     "quarantine": ("log", "partition", "offset", "account", "reason"),
     "cursors": (
         "log", "partition", "next_offset", "map_version", "book_version", "accepted", "duplicates", "quarantined",
@@ -64,6 +68,7 @@ class MemoryPlace:
             "rollups": sorted((*key, *row) for key, row in tables.rollups.items()),
             "balances": sorted((*key, *row) for key, row in tables.balances.items()),
             "tiers": sorted((*key, *row) for key, row in tables.tiers.items()),
+            "credits": sorted(attrs.astuple(row) for row in tables.credits.values()),
             "quarantine": sorted(rejects),
             "cursors": sorted(cursors),
         }

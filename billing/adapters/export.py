@@ -11,16 +11,17 @@ from typing import Any, Final, Literal
 import msgspec
 from sqlalchemy import Connection, Select, select
 
-from billing.adapters.reads import ShardDownError, named
+from billing.adapters.reads import ShardDownError, moment, named
 from billing.adapters.sinks import Field, Kind, Row, Sink
 from billing.adapters.sql import run
 from billing.deployment import Deployment
 from billing.errors import StoreUnreachableError
 from billing.schema import balances, records, rollups, tiers
+from billing.schema import credits as credit_table
 from billing.settings import Shard
 from rules.book import Book
 
-TableName = Literal["balances", "rollups", "tiers", "records"]
+TableName = Literal["balances", "rollups", "tiers", "credits", "records"]
 
 CHUNK_ROWS: Final = 20_000  # of up to 5 KB: what memory holds at a time
 _EXACT: Final = Context(prec=80)
@@ -49,6 +50,20 @@ FIELDS: Final[dict[TableName, tuple[Field, ...]]] = {
         Field("quantity", Kind.DECIMAL),
         Field("events", Kind.INTEGER),
         Field("amount", Kind.DECIMAL),
+    ),
+    "credits": (
+        Field("account", Kind.TEXT),
+        Field("day", Kind.DAY),
+        Field("event", Kind.TEXT),
+        Field("line", Kind.INTEGER),
+        Field("time", Kind.MOMENT),
+        Field("kind", Kind.TEXT),
+        Field("currency", Kind.TEXT),
+        Field("amount", Kind.DECIMAL),
+        Field("cost", Kind.DECIMAL),
+        Field("priority", Kind.INTEGER),
+        Field("expires", Kind.TEXT),
+        Field("products", Kind.TEXT),
     ),
     "records": (
         Field("account", Kind.TEXT),
@@ -162,6 +177,14 @@ def _tier(_: Book) -> Callable[[Any], Row]:
     return lambda row: (row.account, row.rule, row.period * _SECOND_US, row.quantity, row.events, row.amount)
 
 
+def _credit(_: Book) -> Callable[[Any], Row]:
+    """Name the terms; a void is a line of its own, with the amount below 0."""
+    return lambda row: (
+        row.account, row.day, row.event, row.line, row.time_us, row.kind, row.currency, row.amount, row.cost,
+        row.priority, "" if row.expires_us is None else moment(row.expires_us), row.products,
+    )  # fmt: skip
+
+
 def _record(_: Book) -> Callable[[Any], Row]:
     return lambda row: (
         row.account, row.day, row.event, row.line, row.time_us, row.product, row.rule, row.currency, row.book_version,
@@ -175,6 +198,7 @@ _QUERIES: Final[dict[TableName, Select[Any]]] = {
         rollups.c.slot, rollups.c.account, rollups.c.rollup, rollups.c.bucket, rollups.c.dims
     ),
     "tiers": select(tiers).order_by(tiers.c.slot, tiers.c.account, tiers.c.rule, tiers.c.period),
+    "credits": select(credit_table).order_by(*credit_table.primary_key),
     "records": select(records).order_by(
         records.c.slot, records.c.account, records.c.day, records.c.event, records.c.line
     ),
@@ -183,5 +207,6 @@ _ROWS: Final[dict[TableName, Callable[[Book], Callable[[Any], Row]]]] = {
     "balances": _balance,
     "rollups": _rollup,
     "tiers": _tier,
+    "credits": _credit,
     "records": _record,
 }

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import attrs
 
+from billing.credit_rows import CreditRow
 from billing.cursor import Claim, Standing
 from billing.event import Rejected
 from billing.fold import PartKey, Transaction
@@ -48,6 +49,7 @@ class Tables:
     rollups: dict[tuple[int, str, str, int, str], tuple[int, Decimal, Decimal, int]] = attrs.Factory(dict)
     balances: dict[tuple[int, str, str], tuple[int, Decimal, int]] = attrs.Factory(dict)
     tiers: dict[TierKey, tuple[Decimal, int, Decimal]] = attrs.Factory(dict)
+    credits: dict[tuple[int, str, str, str, int], CreditRow] = attrs.Factory(dict)
     quarantine: dict[tuple[str, int, int], Rejected] = attrs.Factory(dict)
 
 
@@ -78,15 +80,9 @@ class MemoryShard:
     def apply(self, transaction: Transaction) -> Outcome:
         """Write a transaction: all of it or nothing."""
         tables = self.tables
-        for move in transaction.moves:
-            cursor = tables.cursors.get((transaction.log, move.partition))
-            expected = move.start, transaction.map_version, transaction.book_version
-            if cursor is None or (cursor.next_offset, cursor.map_version, cursor.book_version) != expected:
-                return Refused(Reaction.FENCED, f"{self.name}: cursor of partition {move.partition} does not match")
-        newest = transaction.map_version, transaction.book_version
-        for cursor in tables.cursors.values() if not transaction.moves else ():
-            if cursor.map_version > newest[0] or cursor.book_version > newest[1]:
-                return Refused(Reaction.FENCED, f"{self.name}: a cursor has a newer map or book")
+        fenced = self._fenced(transaction)
+        if fenced is not None:
+            return fenced
         transaction = self._settled(transaction)
         rows = list(transaction.records.tuples())
         keys = [row[:5] for row in rows]
@@ -111,6 +107,8 @@ class MemoryShard:
         )
         for *key, quantity, events, amount in transaction.tiers.tuples():
             tables.tiers[tuple(key)] = Decimal(quantity), events, Decimal(amount)
+        for credit in transaction.credits:
+            tables.credits.setdefault(credit.key, credit)
         for reject in transaction.quarantine:
             tables.quarantine.setdefault((transaction.log, reject.partition, reject.offset), reject)
         return Applied(transaction)
@@ -133,6 +131,18 @@ class MemoryShard:
             numbers = _pico(quantity), _pico(amount)
             rows.append((line, digest, KnownLine(tail.product, tail.rule, tail.currency, tail.book_version, *numbers)))
         return Known.of_rows(rows)
+
+    def _fenced(self, transaction: Transaction) -> Refused | None:
+        for move in transaction.moves:
+            cursor = self.tables.cursors.get((transaction.log, move.partition))
+            expected = move.start, transaction.map_version, transaction.book_version
+            if cursor is None or (cursor.next_offset, cursor.map_version, cursor.book_version) != expected:
+                return Refused(Reaction.FENCED, f"{self.name}: cursor of partition {move.partition} does not match")
+        newest = transaction.map_version, transaction.book_version
+        for cursor in self.tables.cursors.values() if not transaction.moves else ():
+            if cursor.map_version > newest[0] or cursor.book_version > newest[1]:
+                return Refused(Reaction.FENCED, f"{self.name}: a cursor has a newer map or book")
+        return None
 
     def _settled(self, transaction: Transaction) -> Transaction:
         if transaction.counters is None:

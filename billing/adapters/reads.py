@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -15,12 +16,15 @@ from sqlalchemy import Connection
 
 from billing import balance as core
 from billing.adapters.sql import run
+from billing.credits import drawing_rollup
 from billing.cursor import CursorRow
 from billing.deployment import Deployment
 from billing.errors import BillingError, StoreUnreachableError
+from billing.standing import Drawn, Pieces, Standing, UntoldError, read_pieces, standings
 from billing.wire import IDENTIFIER_LENGTH_MAX, is_identifier
 from rules.book import Rollup
 
+ROUNDS_MAX: Final = 5  # of reading a spread account, each because a grant came in between
 CONNECTIONS_MAX: Final = 32  # of one process at a time: a database has a few hundred, and workers come first
 _EXACT: Final = Context(prec=80)
 _TWELVE_PLACES: Final = Decimal("1e-12")
@@ -60,11 +64,44 @@ class AsOf(msgspec.Struct, frozen=True):
 
 
 class BalanceOf(msgspec.Struct, frozen=True):
-    """What an account owes in one currency; amount has 12 places."""
+    """An account in one currency; amounts have 12 places.
+
+    amount: what was charged, as `charged`; credited: payments and grants; granted: the grants of these; drawn: what
+    credits have paid; expired: what grants have not, and never will; remaining: what credits can still pay; due: what
+    no credit has paid. charged = drawn + due, and credited = drawn + expired + remaining.
+    """
 
     currency: str
     amount: str
     events: int
+    charged: str
+    credited: str
+    granted: str
+    drawn: str
+    expired: str
+    remaining: str
+    due: str
+
+
+class CreditOf(msgspec.Struct, frozen=True):
+    """A payment or a grant, and what became of it: amount = drawn + expired + remaining.
+
+    id, time: of its event; cost: what the customer paid for it; priority: the lowest is drawn first; expires: None for
+    never; products: what it may pay for, none for anything. A credit that was voided is none.
+    """
+
+    id: str
+    kind: str
+    time: str
+    currency: str
+    amount: str
+    cost: str
+    priority: int
+    expires: str | None
+    products: list[str]
+    drawn: str
+    expired: str
+    remaining: str
 
 
 class BalanceAnswer(msgspec.Struct, frozen=True):
@@ -72,6 +109,7 @@ class BalanceAnswer(msgspec.Struct, frozen=True):
 
     account: str
     balances: list[BalanceOf]
+    credits: list[CreditOf]
     as_of: list[AsOf]
     book_version: int
 
@@ -110,14 +148,27 @@ class Reads:
     async def balance(self, account: str) -> BalanceAnswer:
         """Return an account's balances, added exactly; one that was never charged has 0 in its currency.
 
-        Raises: BadRequestError, ShardDownError.
+        Raises: BadRequestError, ShardDownError, UntoldError.
         """
         _check_account(account)
-        found = await self._gather(account, lambda connection, slots: core.read_balances(connection, account, slots))
-        pieces = [piece for rows, _ in found for piece in rows]
-        totals = core.gather(pieces) or {(account, ""): core.zero(account, self._book.currency_of(account))}
-        balances = [BalanceOf(one.currency, exact(one.amount), one.events) for _, one in sorted(totals.items())]
-        return BalanceAnswer(account, balances, as_of(cursors for _, cursors in found), self._book.version)
+        pieces, cursors = await self._pieces(account)
+        found = standings(pieces, self._book.currency_of(account), time.time_ns() // 1_000)
+        credited = [_credit_of(one) for standing in found for one in standing.credits]
+        balances = list(map(_balance_of, found))
+        return BalanceAnswer(account, balances, credited, as_of(cursors), self._book.version)
+
+    async def _pieces(self, account: str) -> tuple[list[Pieces], list[list[CursorRow]]]:
+        """Read an account's pieces of all its shards, with charges added up between the edges of all grants."""
+        rollup, between = drawing_rollup(self._book), None
+        for _ in range(ROUNDS_MAX):
+            read = partial(_read_pieces, account=account, rollup=rollup, between=between)
+            found = await self._gather(account, read)
+            pieces = [piece for rows, _ in found for piece in rows]
+            needed = {edge for piece in pieces for edge in piece.edges_of_credits}
+            if all(needed <= set(piece.edges) for piece in pieces):
+                return pieces, [cursors for _, cursors in found]
+            between = tuple(sorted(needed))
+        raise UntoldError(f"{account} is given grants faster than its shards can be read together; ask again")
 
     async def usage(self, account: str, rollup: str) -> UsageAnswer:
         """Return an account's usage by one of the book's rollups, in order of time.
@@ -174,6 +225,35 @@ class Reads:
             except StoreUnreachableError as error:
                 refusals.append(error)
         raise ShardDownError(name, str(refusals[0])) from refusals[0]
+
+
+def _read_pieces(
+    connection: Connection, slots: Sequence[int], account: str, rollup: Rollup | None, between: tuple[int, ...] | None
+) -> list[Pieces]:
+    return [read_pieces(connection, account, slots, rollup, between)]
+
+
+def _balance_of(one: Standing) -> BalanceOf:
+    amounts = (one.charged, one.credited, one.granted, one.drawn, one.expired, one.remaining, one.due)
+    return BalanceOf(one.currency, exact(one.charged), one.events, *map(exact, amounts))
+
+
+def _credit_of(one: Drawn) -> CreditOf:
+    credit = one.credit
+    return CreditOf(
+        id=credit.id,
+        kind=credit.kind.value,
+        time=moment(credit.time_us),
+        currency=credit.currency,
+        amount=exact(credit.amount),
+        cost=exact(credit.cost),
+        priority=credit.priority,
+        expires=None if credit.expires_us is None else moment(credit.expires_us),
+        products=list(credit.products),
+        drawn=exact(one.drawn),
+        expired=exact(one.expired),
+        remaining=exact(one.remaining),
+    )
 
 
 def exact(amount: Decimal) -> str:

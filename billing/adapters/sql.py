@@ -4,7 +4,9 @@ Owns how a store URL becomes a connection. Not for the write path.
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
+from decimal import Context, Decimal
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection, create_engine, event, text
@@ -16,6 +18,7 @@ from sqlalchemy.pool import NullPool
 from billing.errors import StoreUnreachableError
 from billing.store_url import MysqlUrl, SqliteUrl, StoreUrl
 
+_EXACT: Final = Context(prec=80)
 _NO_FILE: Final = "there is no such file"
 _T = TypeVar("_T")
 
@@ -52,8 +55,24 @@ def _run_sqlite(url: SqliteUrl, work: Callable[[Connection], _T], *, create: boo
         engine.dispose()
 
 
-def _sqlite_connected(connection: object, _record: object) -> None:
-    connection.isolation_level = None  # type: ignore[attr-defined]  # SQLAlchemy's advice: let BEGIN be ours
+def _sqlite_connected(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # SQLAlchemy's advice: let BEGIN be ours
+    connection.create_aggregate("decimal_sum", 1, _DecimalSum)  # type: ignore[arg-type]  # typeshed: integers only
+
+
+class _DecimalSum:
+    """SUM as servers have it for DECIMAL; SQLite's own adds floats."""
+
+    def __init__(self) -> None:
+        self._total = Decimal(0)
+
+    def step(self, amount: str) -> None:
+        """Add one."""
+        self._total = _EXACT.add(self._total, Decimal(amount))
+
+    def finalize(self) -> str:
+        """Return the sum."""
+        return f"{self._total:f}"
 
 
 async def _run_mysql(url: MysqlUrl, work: Callable[[Connection], _T]) -> _T:

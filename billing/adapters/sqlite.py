@@ -34,6 +34,10 @@ _RECORD = """
 INSERT INTO records (slot, account, day, event, line, time_us, digest, product, rule, currency, book_version,
     quantity, amount, kept) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+_CREDIT = """
+INSERT INTO credits (slot, account, day, event, line, time_us, digest, kind, currency, amount, cost, priority,
+    expires_us, products) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+"""
 _ROLLUP = """
 INSERT INTO rollups (slot, account, rollup, bucket, dims, events, quantity, amount, checksum)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -146,6 +150,14 @@ class SqliteStore:
                     for row in records.tuples()
                 ),
             )
+            connection.executemany(
+                _CREDIT,
+                [
+                    (*one.key, one.time_us, _signed(one.digest), one.kind, one.currency, f"{one.amount:f}",
+                     f"{one.cost:f}", one.priority, one.expires_us, one.products)
+                    for one in transaction.credits
+                ],
+            )  # fmt: skip
             connection.executemany(_TIER, transaction.tiers.tuples())
             connection.executemany(_ROLLUP, ((*row[:-1], _signed(row[-1])) for row in rollups.tuples()))
             connection.executemany(_BALANCE, ((*row[:-1], _signed(row[-1])) for row in balances.tuples()))

@@ -1,9 +1,10 @@
 """The command line: `billing`.
 
 Owns how commands are found, how errors are told (one line each, an exit code) and how logs look. Each module holds the
-commands of one kind of user: `work` runs the engine, `look` reads what it wrote, `closing` ends periods, `quarantine`
-is for what could not be billed, `books` is for who writes prices, `shards` and `servers` for who keeps databases,
-`demo` for who is new.
+commands of one kind of user: `work` runs the engine, `traffic` feeds it, `look` reads what it wrote, `closing` ends
+periods, `quarantine` is for what could not be billed, `books` for who writes prices, `shards` and `servers` for who
+keeps databases, `demo` for who is new. A module is imported when one of its commands is called: a worker keeps no other
+command in its memory.
 """
 
 import logging
@@ -16,7 +17,6 @@ from typing import Any, Final, NoReturn
 import structlog
 from cyclopts import App, CycloptsError
 
-from billing.cli import books, closing, demo, look, quarantine, servers, shards, work
 from billing.errors import BillingError
 from generators.arrivals import ArrivalsError
 from generators.faults import FaultsError
@@ -44,14 +44,38 @@ def version() -> str:
 
 
 app = App(name="billing", help="Exactly-once billing of microtransactions.", version=version)
-for module in (demo, work, look, closing, quarantine, books, shards, servers):
-    module.register(app)
+for _path in (
+    "demo:demo", "shards:init", "work:run", "traffic:generate", "traffic:replay", "shards:audit",
+    "look:balance", "look:usage", "look:export", "look:serve", "closing:close",
+):  # fmt: skip
+    app.command(f"billing.cli.{_path}")
+for _group, _help, _paths in (
+    (
+        "quarantine", "Look at events that could not be billed, and publish them again.",
+        {"list": "quarantine:list_entries", "show": "quarantine:show", "retry": "quarantine:retry"},
+    ),
+    (
+        "rules", "Work on rulebooks.",
+        {"check": "books:check", "explain": "explanation:explain", "diff": "difference:diff", "test": "books:test"},
+    ),
+    ("shards", "Look at the shard map and the shards.", {"show": "shards:show", "verify": "shards:verify"}),
+    (
+        "stack", "Real MySQL or MariaDB servers and Kafka on this machine, without Docker.",
+        {"up": "servers:up", "down": "servers:down", "status": "servers:status"},
+    ),
+):  # fmt: skip
+    _commands = App(name=_group, help=_help)
+    for _name, _path in _paths.items():
+        _commands.command(f"billing.cli.{_path}", name=_name)
+    app.command(_commands)
 
 
-def main() -> None:
+def main() -> None:  # noqa: C901 - one handler for each kind of end
     """Run one command; exit with 0 (done), 1 (a check failed) or 2 (wrong usage or configuration)."""
     _log_to_stderr()
     try:
+        if not {"--help", "-h"}.isdisjoint(sys.argv) or len(sys.argv) == 1:
+            _import_commands(app)
         result: Any = app(sys.argv[1:], exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except CycloptsError as error:
@@ -74,6 +98,13 @@ def main() -> None:
             raise
         _fail(f"unexpected {type(error).__name__}: {error}; BILLING_LOG_LEVEL=DEBUG shows where", 1)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _import_commands(commands: App) -> None:
+    """Import what a list of commands shows of each: the first line of its docstring."""
+    for name in commands:
+        if not name.startswith("-"):
+            _import_commands(commands[name])
 
 
 def _fail(sentences: str, code: int) -> NoReturn:

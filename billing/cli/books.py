@@ -3,23 +3,13 @@
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
-from billing.cli.difference import diff
-from billing.cli.explanation import explain
 from billing.cli.setup import out
 from rules.cases import failures
 from rules.lint import warnings
 from rules.load import examine, load
 from rules.read_cases import beside, is_cases, read_cases
-
-
-def register(app: App) -> None:
-    """Add these commands."""
-    group = App(name="rules", help="Work on rulebooks.")
-    for command in (check, explain, diff, test):
-        group.command(command)
-    app.command(group)
 
 
 def check(*books: Annotated[Path, Parameter(required=True)], strict: bool = False) -> int:

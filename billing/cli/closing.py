@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import attrs
 import uvloop
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.table import Table
 
@@ -23,11 +23,6 @@ from rules.period import SECOND_US
 
 LIST_MAX: Final = 100_000
 _EXACT: Final = Context(prec=80)
-
-
-def register(app: App) -> None:
-    """Add this command."""
-    app.command(close)
 
 
 def close(

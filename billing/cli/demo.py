@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import uvloop
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.progress import Progress
 from rich.table import Table
@@ -19,7 +19,8 @@ from billing.adapters import workload_of
 from billing.adapters.sql import run as run_sql
 from billing.balance import Balance, ChargeRow, gather, read_balances_of_all, read_top_charges
 from billing.cli.setup import Deployment, command, counted, deployment, err, out, plain
-from billing.cli.work import audit_all, init, work
+from billing.cli.shards import audit_all, init
+from billing.cli.work import work
 from billing.errors import SettingsError
 from generators import oracle
 from generators.names import display_name
@@ -28,11 +29,6 @@ from rules import books_path
 _LARGEST: Final = 8
 _TOP_CHARGES: Final = 5
 _MARK: Final = "billing.toml"
-
-
-def register(app: App) -> None:
-    """Add this command."""
-    app.command(demo)
 
 
 def demo(
@@ -72,7 +68,7 @@ def demo(
     out.print(_largest_table(largest))
     account = largest[0].account
     out.print(_charges_table(account, uvloop.run(_top_charges(found, account))))
-    wrong = sum(one.wrong for one in uvloop.run(audit_all(found)))
+    wrong = sum(one.wrong for one in audit_all(found))
     expected = _expected(found.settings.source, found.settings.rules.book)
     differing = _differences(balances.values(), expected.balances)
     if wrong or differing:

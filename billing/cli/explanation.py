@@ -156,6 +156,7 @@ def _show_tables(tables: Rows) -> None:
         ("rollups, added to", tables.rollups),
         ("balances, added to", tables.balances),
         ("tiers, as they then stand", tables.tiers),
+        ("credits", tables.credits),
     ):
         if rows:
             _say(f"\n{title}")

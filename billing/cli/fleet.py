@@ -16,9 +16,9 @@ from billing.adapters import open_source
 from billing.adapters.sql import run as run_sql
 from billing.balance import read_cursors
 from billing.cli.setup import Deployment
+from billing.cli.work import WORKER_INDEX
 from billing.errors import SourceError, StoreUnreachableError
 
-WORKER_INDEX: Final = "BILLING_WORKER_INDEX"  # set for each process; its metrics port is the base plus this
 _RESTARTS_MAX: Final = 100  # what is killed so often will not recover by itself
 _LOOK_SECONDS: Final = 0.2
 _LOOK_AT_SHARDS_SECONDS: Final = 1.0

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import uvloop
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
-from billing.adapters.reads import AsOf, Reads
+from billing.adapters.reads import AsOf, CreditOf, Reads
 from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, deployment, err, out, output, print_json
 from billing.errors import SettingsError
 
@@ -19,14 +19,8 @@ PORT_MAX: Final = 65_535
 _AS_OF_MAX: Final = 8  # partitions listed for people; --json has them all
 
 
-def register(app: App) -> None:
-    """Add these commands."""
-    for command in (balance, usage, export, serve):
-        app.command(command)
-
-
 def balance(account: str, config: ConfigPath = DEFAULT_CONFIG, *, json: bool = False) -> None:
-    """Show what an account owes, exactly; 0 for one that was never charged.
+    """Show what an account was charged and credited, exactly, and what is left of its grants.
 
     Parameters
     ----------
@@ -43,6 +37,13 @@ def balance(account: str, config: ConfigPath = DEFAULT_CONFIG, *, json: bool = F
         return
     for one in answer.balances:
         _say(f"{account}  {one.amount} {one.currency}  {one.events:,} events")
+        if answer.credits:
+            _say(
+                f"charged {one.charged}, credited {one.credited}, of which granted {one.granted}; "
+                f"drawn {one.drawn}, expired {one.expired}, remaining {one.remaining}; due {one.due}"
+            )
+    if answer.credits:
+        out.print(_credit_table(answer.credits), highlight=False, markup=False)
     _say_as_of(answer.as_of)
 
 
@@ -79,13 +80,13 @@ def usage(account: str, config: ConfigPath = DEFAULT_CONFIG, *, rollup: str, jso
 
 
 def export(
-    table: Literal["balances", "rollups", "tiers", "records"],
+    table: Literal["balances", "rollups", "tiers", "credits", "records"],
     config: ConfigPath = DEFAULT_CONFIG,
     *,
     form: Annotated[Literal["csv", "parquet"], Parameter(name="--format")],
     out_file: Annotated[Path | None, Parameter(name="--out")] = None,
 ) -> int:
-    """Write all balances, rollups, tiers (what was used) or records, from every shard, with exact decimals.
+    """Write all balances, rollups, tiers (what was used), credits or records, from every shard, with exact decimals.
 
     Parameters
     ----------
@@ -143,6 +144,17 @@ def serve(
         err.print(f"serving http://{host}:{port}/v1/accounts/ID/balance", highlight=False, soft_wrap=True)
 
     serve_api(config, host, port, say)
+
+
+def _credit_table(found: Sequence[CreditOf]) -> Table:
+    table = Table("time", "id", "kind", "products", box=None, header_style="bold")
+    for title in ("priority", "expires", "amount", "drawn", "expired", "remaining"):
+        table.add_column(title, justify="right")
+    for one in found:
+        terms = ("", "") if one.kind == "payment" else (str(one.priority), one.expires or "never")
+        products = " ".join(one.products) or "any"
+        table.add_row(one.time, one.id, one.kind, products, *terms, one.amount, one.drawn, one.expired, one.remaining)
+    return table
 
 
 def _say(line: str) -> None:

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Annotated, Final
 
 import uvloop
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.table import Table
 
@@ -34,15 +34,6 @@ ReasonName = Annotated[str | None, Parameter(name="--reason", help="Only events 
 
 class NotInQuarantineError(BillingError):
     """No shard has an event in quarantine at that place."""
-
-
-def register(app: App) -> None:
-    """Add these commands."""
-    group = App(name="quarantine", help="Look at events that could not be billed, and publish them again.")
-    group.command(list_entries, name="list")
-    group.command(show)
-    group.command(retry)
-    app.command(group)
 
 
 def list_entries(

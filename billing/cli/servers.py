@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from rich.table import Table
 
 from billing.cli.setup import err, out
@@ -11,14 +11,6 @@ from ops.local import stack
 
 Folder = Annotated[Path, Parameter(name="--dir", help="The folder of the stack: its data, logs and billing.toml.")]
 DEFAULT_FOLDER: Final = Path(".stack")
-
-
-def register(app: App) -> None:
-    """Add these commands."""
-    group = App(name="stack", help="Real MySQL or MariaDB servers and Kafka on this machine, without Docker.")
-    for command in (up, down, status):
-        group.command(command)
-    app.command(group)
 
 
 def up(

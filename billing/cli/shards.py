@@ -1,29 +1,50 @@
-"""Commands of who keeps the databases: the shard map and the state of every shard."""
+"""Commands of who keeps the databases: their schema, the shard map, the state and the audit of every shard."""
 
 import asyncio
+import multiprocessing
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
 from itertools import islice
-from typing import Final
+from typing import Annotated, Final
 
+import msgspec
 import uvloop
-from cyclopts import App
+from cyclopts import Parameter
+from cyclopts.validators import Number
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from billing.adapters.check import ShardFacts, behind, facts, problems
-from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, Deployment, deployment, out
+from billing.adapters.migrate import migrate
+from billing.adapters.sql import run as run_sql
+from billing.audit import ShardAudit, audit_shard
+from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, Deployment, deployment, err, out, plain
 from billing.errors import StoreUnreachableError
+from billing.settings import Shard
+from rules.book import Book
 from sharding.key import SLOTS
 from sharding.shardmap import ShardMap
 
 _RANGES_MAX: Final = 8  # of a shard, listed in its row
+_PROCESSES_MAX: Final = 64
 _LOOKUPS_MAX: Final = 50  # pins and spreads listed; the map's file has them all
 
 
-def register(app: App) -> None:
-    """Add these commands."""
-    group = App(name="shards", help="Look at the shard map and the shards.")
-    for command in (show, verify):
-        group.command(command)
-    app.command(group)
+def init(config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Create or migrate the schema on every shard. Safe to repeat."""
+    found = deployment(config)
+
+    async def every_shard() -> None:
+        today = datetime.now(UTC).date()
+        for shard in found.settings.shards:
+            revision = await migrate(shard.name, shard.writer, today)
+            out.print(f"{shard.name}: schema {revision} at {shard.writer}", highlight=False)
+
+    uvloop.run(every_shard())
 
 
 def show(config: ConfigPath = DEFAULT_CONFIG) -> None:
@@ -85,3 +106,81 @@ def _ranges(shardmap: ShardMap, name: str) -> str:
     ranges = [f"{one.start}-{one.stop}" for one in shardmap.ranges if one.shard == name]
     more = [f"and {len(ranges) - _RANGES_MAX} more"] if len(ranges) > _RANGES_MAX else []
     return " ".join((*ranges[:_RANGES_MAX], *more))
+
+
+def audit(
+    config: ConfigPath = DEFAULT_CONFIG,
+    *,
+    json: bool = False,
+    processes: Annotated[int, Parameter(validator=Number(gte=1, lte=_PROCESSES_MAX))] = 1,
+) -> int:
+    """Check conservation on every shard: records, rollups, balances, counters, credits and cursors agree exactly.
+
+    Exit code 1 on any difference.
+
+    Parameters
+    ----------
+    config
+        The settings file.
+    json
+        Print one JSON document.
+    processes
+        How many shards are audited at the same time, each in a process of its own.
+    """
+    audits = audit_all(deployment(config), processes)
+    if json:
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(audits), indent=2) + b"\n")
+    else:
+        out.print(audit_table(audits))
+        for one in audits:
+            for sentence in one.differences:
+                out.print(f"{one.shard}: {sentence}", highlight=False, markup=False, soft_wrap=True)
+    wrong = sum(one.wrong for one in audits)
+    if not json:
+        out.print(
+            "audit clean: every record, rollup, balance, counter, credit and cursor agrees"
+            if not wrong
+            else f"{wrong} differences"
+        )
+    return 1 if wrong else 0
+
+
+def audit_all(found: Deployment, processes: int = 1) -> list[ShardAudit]:
+    """Audit every shard: one after another, or several at a time in processes of their own."""
+    shards = found.settings.shards
+    with Progress(console=err, disable=not sys.stderr.isatty(), transient=True) as progress:
+        if processes == 1 or len(shards) == 1:
+            return [_audit(shard, found.book, _line_counter(progress, shard.name)) for shard in shards]
+        bar = progress.add_task("audit", total=len(shards))
+        spawned = multiprocessing.get_context("spawn")  # a fork would copy what driver and loop hold open
+        with ProcessPoolExecutor(min(processes, len(shards)), spawned) as pool:
+            audits = []
+            for one in pool.map(partial(_audit, book=found.book), shards):
+                audits.append(one)
+                progress.update(bar, advance=1)
+        return audits
+
+
+def _line_counter(progress: Progress, shard: str) -> Callable[[int], None]:
+    bar: TaskID = progress.add_task(f"audit {shard}", total=None)
+    return lambda lines: progress.update(bar, advance=lines)
+
+
+def _audit(shard: Shard, book: Book, on_lines: Callable[[int], None] = lambda _lines: None) -> ShardAudit:
+    return uvloop.run(run_sql(shard.writer, partial(audit_shard, shard=shard.name, book=book, on_lines=on_lines)))
+
+
+def audit_table(audits: Sequence[ShardAudit]) -> Table:
+    """Return one row a shard."""
+    table = Table("shard", box=None, header_style="bold")
+    for title in ("accounts", "events", "lines", "duplicates", "quarantined", "amount", "credited", "differences"):
+        table.add_column(title, justify="right")
+    for one in audits:
+        counts = (one.accounts, one.events, one.lines, one.duplicates, one.quarantined)
+        sums = (_sums(one.amounts), _sums(one.credited))
+        table.add_row(one.shard, *(f"{count:,}" for count in counts), *sums, str(one.wrong))
+    return table
+
+
+def _sums(amounts: Mapping[str, Decimal]) -> str:
+    return " ".join(f"{plain(amount)} {currency}" for currency, amount in sorted(amounts.items()))

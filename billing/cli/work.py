@@ -1,20 +1,16 @@
-"""Commands of the team that runs the fleet: init, run, audit, generate."""
+"""The command of the team that runs the fleet: run."""
 
 import asyncio
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
-import msgspec
 import structlog
 import uvloop
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from cyclopts.validators import Number
 from prometheus_client import start_http_server
 from rich.progress import (
@@ -24,51 +20,21 @@ from rich.progress import (
     ProgressColumn,
     SpinnerColumn,
     Task,
-    TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
-from rich.table import Table
 from rich.text import Text
 
-from billing import settings as configured
 from billing import source_settings
 from billing.adapters import open_source, open_store
-from billing.adapters.migrate import migrate
-from billing.adapters.sql import run as run_sql
-from billing.audit import ShardAudit, audit_shard
-from billing.cli.fleet import WORKER_INDEX, run_fleet
-from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, Deployment, deployment, err, out, plain
+from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, Deployment, deployment, err
 from billing.errors import SettingsError, VersionFencedError
 from billing.worker import Worker
-from generators import llm_trace
-from generators.faults import Faults
-from generators.producer import produce, write_file
-from generators.workload import Workload
 from rules.pricer import Pricer
 
 PROCESSES_MAX: Final = 64
-EVENTS_MAX: Final = 10**12
+WORKER_INDEX: Final = "BILLING_WORKER_INDEX"  # set for each process of a fleet; its metrics port is the base plus this
 _log = structlog.get_logger()
-
-
-def register(app: App) -> None:
-    """Add these commands."""
-    for command in (init, run, audit, generate, replay):
-        app.command(command)
-
-
-def init(config: ConfigPath = DEFAULT_CONFIG) -> None:
-    """Create or migrate the schema on every shard. Safe to repeat."""
-    found = deployment(config)
-
-    async def every_shard() -> None:
-        today = datetime.now(UTC).date()
-        for shard in found.settings.shards:
-            revision = await migrate(shard.name, shard.writer, today)
-            out.print(f"{shard.name}: schema {revision} at {shard.writer}", highlight=False)
-
-    uvloop.run(every_shard())
 
 
 def run(
@@ -95,6 +61,8 @@ def run(
         return 0
     if not isinstance(found.settings.source, source_settings.KafkaSource):
         raise SettingsError("--processes: only a Kafka topic has partitions to share; write --processes 1")
+    from billing.cli.fleet import run_fleet  # noqa: PLC0415 - a worker does without what looks after several
+
     return run_fleet(config, found, processes, until_end=until_end)
 
 
@@ -180,156 +148,3 @@ def _progress() -> Progress:
         disable=not sys.stderr.isatty(),
         transient=True,
     )
-
-
-def audit(config: ConfigPath = DEFAULT_CONFIG, *, json: bool = False) -> int:
-    """Check conservation on every shard: records, rollups, balances, counters and cursors agree to the last place.
-
-    Exit code 1 on any difference.
-
-    Parameters
-    ----------
-    config
-        The settings file.
-    json
-        Print one JSON document.
-    """
-    found = deployment(config)
-    audits = uvloop.run(audit_all(found))
-    if json:
-        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(audits), indent=2) + b"\n")
-    else:
-        out.print(audit_table(audits))
-        for one in audits:
-            for sentence in one.differences:
-                out.print(f"{one.shard}: {sentence}", highlight=False, markup=False, soft_wrap=True)
-    wrong = sum(one.wrong for one in audits)
-    if not json:
-        out.print(
-            "audit clean: every record, rollup, balance, counter and cursor agrees"
-            if not wrong
-            else f"{wrong} differences"
-        )
-    return 1 if wrong else 0
-
-
-async def audit_all(found: Deployment) -> list[ShardAudit]:
-    """Audit every shard, one after another."""
-    with Progress(console=err, disable=not sys.stderr.isatty(), transient=True) as progress:
-        audits = []
-        for shard in found.settings.shards:
-            bar = progress.add_task(f"audit {shard.name}", total=None)
-
-            def advance(lines: int, bar: TaskID = bar) -> None:
-                progress.update(bar, advance=lines)
-
-            work = partial(audit_shard, shard=shard.name, book=found.book, on_lines=advance)
-            audits.append(await run_sql(shard.writer, work))
-        return audits
-
-
-def audit_table(audits: Sequence[ShardAudit]) -> Table:
-    """Return one row a shard."""
-    table = Table("shard", box=None, header_style="bold")
-    for title in ("accounts", "events", "lines", "duplicates", "quarantined", "amount", "differences"):
-        table.add_column(title, justify="right")
-    for one in audits:
-        amounts = " ".join(f"{plain(amount)} {currency}" for currency, amount in sorted(one.amounts.items()))
-        counts = (one.accounts, one.events, one.lines, one.duplicates, one.quarantined)
-        table.add_row(one.shard, *(f"{count:,}" for count in counts), amounts, str(one.wrong))
-    return table
-
-
-def generate(
-    *,
-    model: Literal["uniform", "skewed", "hot-shard"] = "skewed",
-    family: Literal["telecom", "llm"] = "telecom",
-    events: Annotated[int, Parameter(validator=Number(gte=1, lte=EVENTS_MAX))] = 100_000,
-    seed: int = 1,
-    accounts: int = 10_000,
-    exponent: float = 1.1,
-    arrivals: Literal["steady", "diurnal", "burst"] = "steady",
-    duplicates: float = 0.0,
-    malformed: float = 0.0,
-    late: float = 0.0,
-    out_of_order: float = 0.0,
-    rate: float | None = None,
-    out_file: Annotated[Path | None, Parameter(name="--out")] = None,
-    config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
-) -> None:
-    """Make traffic: to a file (--out, plain or .gz or .zst) or to the Kafka topic of a settings file (-c).
-
-    Parameters
-    ----------
-    model
-        How events spread over accounts.
-    family
-        What the events are of.
-    events
-        How many log positions, faulty ones included.
-    seed
-        The same seed gives the same bytes.
-    accounts
-        Accounts of the skewed model.
-    exponent
-        Skew of the skewed model: 0 is even, 1 is Zipf's.
-    arrivals
-        How events spread over time.
-    duplicates, malformed, late, out_of_order
-        Shares of events with that fault, 0 to 1.
-    rate
-        Events a second to send (Kafka only); as fast as possible without it.
-    out_file
-        A file to write.
-    config
-        A settings file whose Kafka topic to fill.
-    """
-    faults = Faults(duplicates=duplicates, late=late, out_of_order=out_of_order, malformed=malformed)
-    workload = Workload(
-        model=model, seed=seed, family=family, accounts=accounts, exponent=exponent, arrivals=arrivals, faults=faults
-    )
-    deliver(workload.blocks(events), events, out_file, config, rate)
-
-
-def replay(
-    *,
-    out_file: Annotated[Path | None, Parameter(name="--out")] = None,
-    config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
-) -> None:
-    """Make events of the recorded LLM inference trace: to a file (--out) or to the Kafka topic of a settings file (-c).
-
-    Parameters
-    ----------
-    out_file
-        A file to write, plain or .gz or .zst.
-    config
-        A settings file whose Kafka topic to fill.
-    """
-    payloads = list(llm_trace.events())
-    deliver([payloads], len(payloads), out_file, config, None)
-
-
-def deliver(
-    blocks: Iterable[Sequence[bytes]], events: int, out_file: Path | None, config: Path | None, rate: float | None
-) -> None:
-    """Write payloads to where the user said. Raises SettingsError when that is nowhere, or two places."""
-    if (out_file is None) == (config is None):
-        raise SettingsError("--out and -c: exactly one says where the events go; write --out FILE or -c billing.toml")
-    with Progress(*Progress.get_default_columns(), console=err, disable=not sys.stderr.isatty()) as progress:
-        bar = progress.add_task("events", total=events)
-
-        def advance(count: int) -> None:
-            progress.update(bar, advance=count)
-
-        if out_file is not None:
-            written, where = write_file(blocks, out_file, advance), str(out_file)
-        else:
-            assert config is not None, "checked above"
-            source = configured.load(config, os.environ).source
-            if not isinstance(source, source_settings.KafkaSource):
-                raise SettingsError(f"{config}: source.kind: is not kafka; write --out FILE to make a file")
-            written = produce(
-                blocks, source.bootstrap, source.topic, rate_per_second=rate, settings=source.options, progress=advance
-            )
-            where = f"topic {source.topic} at {source.bootstrap}"
-    out.print(f"{written:,} events to {where}", highlight=False)

@@ -428,7 +428,7 @@ def test_bad_events_are_kept_as_they_came(tables, pipeline):
             (3, "", "too_large", len(long), long[: LIMITS.quarantine_payload_bytes_max]),
         ]
         assert [row["detail"] for row in rows][1:] == [
-            "type is not one of usage, void",
+            "type is not one of credit, usage, void",
             f"{len(long)} bytes; 65536 are allowed",
         ]
         assert (await tables.rows())["cursors"][0] == (LOG, 0, 4, 1, 1, 1, 0, 3)

@@ -19,6 +19,12 @@ EVENTS = 300
 ODD = "team/a?b#c%d"  # an account may have any visible character but quotes and backslash
 
 
+def uncredited(amount: str, events: int) -> dict[str, object]:
+    """Return the balance of an account that was never given a credit: all that it was charged is due."""
+    nothing = dict.fromkeys(("credited", "granted", "drawn", "expired", "remaining"), "0.000000000000")
+    return {"currency": "USD", "amount": amount, "events": events, "charged": amount, **nothing, "due": amount}
+
+
 @pytest.fixture(scope="module")
 def billed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Bill 300 events of ten accounts, and one of an account with an odd name."""
@@ -34,7 +40,7 @@ def test_a_balance_is_exact_and_says_how_fresh_it_is(billed: Path) -> None:
     """Otherwise a customer is told a wrong debt, or an old one as if it were new."""
     answer = billing("balance", "account-3", "--json", folder=billed).json
     assert answer["account"] == "account-3"
-    assert answer["balances"] == [{"currency": "USD", "amount": "0.237000000000", "events": 30}]
+    assert answer["balances"] == [uncredited("0.237000000000", 30)]
     assert answer["book_version"] == 1
     (place,) = answer["as_of"]
     assert place["position"] == (billed / "events.jsonl").stat().st_size
@@ -49,7 +55,7 @@ def test_an_account_that_was_never_charged_owes_nothing(billed: Path) -> None:
     """Otherwise looking up a new customer is an error."""
     done = billing("balance", "nobody", "--json", folder=billed)
     assert done.code == 0
-    assert done.json["balances"] == [{"currency": "USD", "amount": "0.000000000000", "events": 0}]
+    assert done.json["balances"] == [uncredited("0.000000000000", 0)]
 
 
 def test_usage_has_readable_buckets_and_named_dimensions(billed: Path) -> None:
@@ -107,6 +113,14 @@ def test_help_and_version_are_there_for_every_command(billed: Path) -> None:
         assert name in top.out
     assert billing("quarantine", "retry", "--help", folder=billed).code == 0
     assert billing("--version", folder=billed).out.startswith("billing")
+
+
+def test_an_audit_by_several_processes_finds_the_same(billed: Path) -> None:
+    """Otherwise whoever has many shards waits for each in turn, or learns something else than the others."""
+    alone, together = (billing("audit", "--json", "--processes", str(count), folder=billed) for count in (1, 2))
+    assert alone.code == together.code == 0, together
+    assert [one["shard"] for one in alone.json] == ["shard-0", "shard-1"]
+    assert together.json == alone.json
 
 
 def test_exports_are_exact_in_both_formats(billed: Path) -> None:
@@ -239,7 +253,7 @@ def test_a_spread_account_is_added_up_exactly(tmp_path: Path) -> None:
     assert billing("run", "--until-end", folder=tmp_path).code == 0
     assert audited(tmp_path)["amount"] == Decimal("0.0079") * EVENTS
     answer = billing("balance", "account-3", "--json", folder=tmp_path).json
-    assert answer["balances"] == [{"currency": "USD", "amount": "0.237000000000", "events": 30}]
+    assert answer["balances"] == [uncredited("0.237000000000", 30)]
     found = billing("export", "balances", "--format", "csv", folder=tmp_path)
     rows = list(csv.reader(io.StringIO(found.out)))
     assert [row for row in rows if row[0] == "account-3"] == [["account-3", "USD", "30", "0.237000000000"]]

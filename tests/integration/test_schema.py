@@ -57,7 +57,7 @@ def partitions(connection: Connection):
 
 def test_tables_are_as_the_schema_says(url):
     """A read would name a column that is not there, or rows be kept under another key than they are looked for."""
-    assert asyncio.run(migrate("s1", url, TODAY)) == "0002"
+    assert asyncio.run(migrate("s1", url, TODAY)) == "0003"
     tables = asyncio.run(run(url, found))
     expected = {
         name: (
@@ -81,7 +81,7 @@ def test_migrating_again_is_harmless(url):
     asyncio.run(migrate("s1", url, TODAY))
     before = asyncio.run(run(url, found))
     asyncio.run(run(url, fill))
-    assert asyncio.run(migrate("s1", url, TODAY)) == "0002"
+    assert asyncio.run(migrate("s1", url, TODAY)) == "0003"
     assert asyncio.run(run(url, found)) == before
     offsets = asyncio.run(
         run(url, lambda connection: connection.execute(text("SELECT next_offset FROM cursors")).all())

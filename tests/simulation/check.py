@@ -122,6 +122,7 @@ def check_end(plan: Plan, shards: Sequence[MemoryShard]) -> None:
     kept = {place: reject.payload for place, reject in held.items()}
     expect("payloads in quarantine", kept, {place: payloads[place] for place in reasons})
     expect("balances", _balances(shards), {account: amount for account, amount in expected.balances.items() if amount})
+    expect("credits", _credits(shards), _expected_credits(expected))
     found, wanted = _rollups(shards), _expected_rollups(expected)
     if plan.book == CUMULATIVE:  # which event crosses a tier is a matter of order: the amounts agree over all buckets
         expect("quantities in rollups", *({key: both[0] for key, both in one.items()} for one in (found, wanted)))
@@ -233,6 +234,21 @@ def _balances(shards: Sequence[MemoryShard]) -> dict[str, Decimal]:
         for (_, account, _), (_, amount, _) in shard.tables.balances.items():
             sums[account] = sums.get(account, Decimal(0)) + amount
     return {account: amount for account, amount in sums.items() if amount}
+
+
+def _credits(shards: Sequence[MemoryShard]) -> dict[Any, tuple[Decimal, int]]:
+    """Return what every credit adds up to with its void, and how many rows say so, where that is not nothing."""
+    sums: dict[Any, tuple[Decimal, int]] = {}
+    for shard in shards:
+        for row in shard.tables.credits.values():
+            amount, rows = sums.get((row.account, row.time_us, row.event), (Decimal(0), 0))
+            sums[row.account, row.time_us, row.event] = amount + row.amount, rows + 1
+    return {key: both for key, both in sums.items() if both != (0, 2)}
+
+
+def _expected_credits(expected: oracle.Expected) -> dict[Any, tuple[Decimal, int]]:
+    given = [(account, one) for account, of_account in expected.credits.items() for one in of_account]
+    return {(account, one.time_us, one.id): (one.terms.amount, 1) for account, one in given}
 
 
 def _rollups(shards: Sequence[MemoryShard]) -> dict[Any, tuple[Decimal, Decimal]]:

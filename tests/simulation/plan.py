@@ -102,7 +102,7 @@ def _pool(number: int) -> tuple[list[bytes], list[str]]:
     """Return a block of events and what each is: making it takes longer than a run."""
     model, accounts = _MODELS[number]
     faults = Faults(duplicates=0.12, late=0.05, out_of_order=0.1, malformed=0.12, duplicate_window=40)
-    workload = Workload(model=model, seed=number, accounts=accounts, faults=faults)
+    workload = Workload(model=model, seed=number, accounts=accounts, faults=faults, credits=0.06)
     return workload.payloads(0, BLOCK_EVENTS), workload.kinds(0, BLOCK_EVENTS)
 
 

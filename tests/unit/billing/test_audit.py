@@ -133,7 +133,7 @@ def test_memory_depends_on_neither_accounts_nor_records(tmp_path, pipeline, spre
 
         return asyncio.run(run(place.url, work))
 
-    assert peak_bytes(4_000) < 1.5 * peak_bytes(500)
+    assert peak_bytes(4_000) < 2 * peak_bytes(500)  # of eight times as much; what the collector is yet to free varies
 
 
 # --- counters ---

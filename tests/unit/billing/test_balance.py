@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import attrs
 
-from billing.balance import Balance, UsageRow, as_of, gather, gather_usage, zero
+from billing.balance import Balance, UsageRow, as_of, gather, gather_usage
 from billing.cursor import CursorRow
 
 
@@ -19,7 +19,6 @@ def test_pieces_add_up_exactly():
         ("a", "USD"): Balance("a", "USD", Decimal("99999999999999999999999999.000000000000"), 7, 1),
         ("a", "EUR"): pieces[1],
     }
-    assert zero("a", "USD") == Balance("a", "USD", Decimal("0.000000000000"), 0, 0)
 
 
 def test_usage_adds_up_by_bucket_and_dimensions():

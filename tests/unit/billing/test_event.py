@@ -290,8 +290,8 @@ def test_every_other_visible_character_is_allowed(value):
 @pytest.mark.parametrize(
     ("body", "reason", "detail"),
     [
-        (payload(type="credit"), Reason.UNKNOWN_TYPE, "type is not one of usage, void"),
-        (payload(type=""), Reason.UNKNOWN_TYPE, "type is not one of usage, void"),
+        (payload(type="hold"), Reason.UNKNOWN_TYPE, "type is not one of credit, usage, void"),
+        (payload(type=""), Reason.UNKNOWN_TYPE, "type is not one of credit, usage, void"),
         (payload(time="2026-01-01"), Reason.BAD_FIELD, "time is not an RFC 3339 date-time with an offset"),
         (payload(time="2026-01-01T00:00:00"), Reason.BAD_FIELD, "time is not an RFC 3339 date-time with an offset"),
         (payload(time="2026-02-29T00:00:00Z"), Reason.BAD_FIELD, "time is not an RFC 3339 date-time with an offset"),
@@ -321,7 +321,7 @@ def test_every_other_visible_character_is_allowed(value):
         (payload(attributes=[]), Reason.BAD_FIELD, "Expected `object`, got `array` - at `$.attributes`"),
         (payload(time=7), Reason.BAD_FIELD, "Expected `str`, got `int` - at `$.time`"),
         (cloud(specversion="0.3"), Reason.BAD_FIELD, "specversion is not 1.0"),
-        (cloud(data={"type": "hold"}), Reason.UNKNOWN_TYPE, "type is not one of usage, void"),
+        (cloud(data={"type": "hold"}), Reason.UNKNOWN_TYPE, "type is not one of credit, usage, void"),
         (cloud(data={"id": "x"}), Reason.BAD_FIELD, "Object contains unknown field `id` - at `$.data`"),
     ],
     ids=lambda value: ascii(value)[:60],

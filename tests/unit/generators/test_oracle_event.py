@@ -190,7 +190,9 @@ def test_required_fields_are_required(field):
     assert reason(json.dumps({name: value for name, value in PLAIN.items() if name != field}).encode()) == "bad_field"
 
 
-@pytest.mark.parametrize(("value", "expected"), [("credit", "unknown_type"), ("", "unknown_type"), (1, "bad_field")])
+@pytest.mark.parametrize(
+    ("value", "expected"), [("credit", "bad_credit"), ("hold", "unknown_type"), ("", "unknown_type"), (1, "bad_field")]
+)
 def test_only_usage_is_billed(value, expected):
     """Else a credit would be billed as usage."""
     assert reason(plain(type=value)) == expected

@@ -45,6 +45,21 @@ def test_seeds_give_different_logs():
     assert not set(one) & set(two)
 
 
+def test_credits_take_the_place_of_events():
+    """Else nothing but tests would ever make a payment, or asking for some would change all the rest."""
+    plain, mixed = NOISY.payloads(0, 9_000), Workload(faults=FAULTS, credits=0.1).payloads(0, 9_000)
+    changed = [(json.loads(one), json.loads(other)) for one, other in zip(plain, mixed, strict=True) if one != other]
+    assert 700 < len(changed) < 1_000
+    assert {event["type"] for _, event in changed} == {"credit"}
+    assert all(one["account"] == other["account"] for one, other in changed)
+    terms = [event["credit"] for _, event in changed]
+    assert {one["kind"] for one in terms} == {"payment", "grant"}
+    assert {len(one) for one in terms} == {3, 4, 5, 6, 7}  # with and without cost, scope and expiry
+    assert Workload(faults=FAULTS, credits=0.1).payloads(8_190, 8_194) == mixed[8_190:8_194]
+    with pytest.raises(WorkloadError, match="credits: 2 is not a share; write 0 to 1"):
+        Workload(credits=2)
+
+
 def test_workloads_in_one_log_do_not_repeat_each_others_ids():
     """Else mixing two workloads would make conflicts that nobody planned."""
     ids = [
