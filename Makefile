@@ -1,8 +1,12 @@
 # Needs make and Python 3.11 or newer; everything else goes into .venv, which is made anew when pyproject.toml changes.
 
 PYTHON ?= python3
-SEEDS ?= 100000
+SEEDS ?= 10000
+PROCESSES ?= 1
 EXAMPLES ?= 10000
+FAULT_DATABASE ?= mariadb
+FAULT_SEED ?= 1
+FAULT_FAULTS ?= 200
 FAULT_EVENTS ?= 1000000
 FAULT_SECONDS ?= 60
 VENV := .venv
@@ -12,10 +16,16 @@ TEST := $(VENV)/ready-to-test
 SHARED := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
 
+campaign: export FAULT_DATABASE := $(FAULT_DATABASE)
+campaign: export FAULT_SEED := $(FAULT_SEED)
+campaign: export FAULT_FAULTS := $(FAULT_FAULTS)
+campaign: export FAULT_EVENTS := $(FAULT_EVENTS)
+campaign: export FAULT_SECONDS := $(FAULT_SECONDS)
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test lint unit properties simulate campaign bench clean
+.PHONY: help demo test lint unit properties simulate mutants campaign bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -44,13 +54,18 @@ properties: $(TEST)  ## the property tests with EXAMPLES=10000 examples each: ho
 	@echo "properties: $(EXAMPLES) examples each"
 	@EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest --quiet --timeout=0 --durations=0 tests/properties
 
-simulate: $(TEST)  ## the simulation over SEEDS=100000 seeds: hours
+simulate: $(TEST)  ## the simulation over the next SEEDS=10000 seeds: an hour; counts add up in ops/simulation.md
 	@echo "simulation: $(SEEDS) seeds"
-	@SIMULATION_SEEDS=$(SEEDS) $(BIN)/python -m pytest --quiet --timeout=0 tests/simulation
+	@$(BIN)/python -m tests.simulation --campaign $(SEEDS) --processes $(PROCESSES)
 
-campaign: $(TEST)  ## the faults on real servers at full length: minutes
-	@echo "faults: $(FAULT_EVENTS) events under kills, a shard stopped for $(FAULT_SECONDS) s"
-	@FAULT_EVENTS=$(FAULT_EVENTS) FAULT_SECONDS=$(FAULT_SECONDS) $(BIN)/python -m pytest --quiet --timeout=0 tests/faults
+mutants: $(TEST)  ## deliberate defects, one at a time, and what notices each: ten minutes; the table is in ops/simulation.md
+	@echo "mutants: of the engine and of statements"
+	@MUTANTS=1 $(BIN)/python -m pytest --quiet --timeout=0 tests/simulation/test_mutants.py
+
+campaign: $(TEST)  ## faults on real servers, FAULT_FAULTS=200 of them drawn from FAULT_SEED=1: an hour
+	@echo "faults: $(FAULT_FAULTS) on $(FAULT_DATABASE), seed $(FAULT_SEED), $(FAULT_EVENTS) events or more"
+	@$(BIN)/python -m pytest --quiet --timeout=0 tests/faults
+	@$(BIN)/python -m tests.faults.report
 
 bench: $(TEST)  ## speed of the pure path, then of skewed and uniform load on real servers: ten minutes
 	@$(BIN)/billing-bench kernels

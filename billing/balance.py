@@ -132,13 +132,19 @@ def _added(pieces: Iterable[tuple[_Key, _Row]], add: Callable[[_Row, _Row], _Row
 
 
 def as_of(cursors_by_shard: Mapping[str, Sequence[CursorRow]]) -> list[dict[str, int | str]]:
-    """Return, for each partition of each log, the position below which all these shards have applied everything."""
-    lowest: dict[tuple[str, int], CursorRow] = {}
+    """Return, for each partition of each log, the position below which all these shards have applied everything.
+
+    A partition in which one of them has no cursor yet is left out: it has applied nothing of it, wherever that begins.
+    """
+    found: dict[tuple[str, int], list[CursorRow]] = {}
     for rows in cursors_by_shard.values():
         for row in rows:
-            key = row.log, row.partition
-            if key not in lowest or row.next_offset < lowest[key].next_offset:
-                lowest[key] = row
+            found.setdefault((row.log, row.partition), []).append(row)
+    lowest = {
+        key: min(rows, key=lambda row: row.next_offset)
+        for key, rows in found.items()
+        if len(rows) == len(cursors_by_shard)
+    }
     return [
         {
             "log": row.log,

@@ -113,6 +113,7 @@ class Engine:
         self._sent: dict[int, Transaction] = {}
         self._readers_opened = MAIN
         self._blocked_since_ms: int | None = None
+        self._now_ms = 0
         self._stopping = False
 
     # --- what the worker tells ---
@@ -202,6 +203,9 @@ class Engine:
 
     def tick(self, now_ms: int) -> list[Effect]:
         """Do what has become due."""
+        if now_ms < self._now_ms:
+            self._set_back(now_ms)
+        self._now_ms = now_ms
         effects: list[Effect] = []
         for lane in self.lanes:
             if lane.unsure(now_ms) and lane.shard not in self._catchups and not self._stopping:
@@ -257,6 +261,12 @@ class Engine:
         return not any(lane.busy or (lane.claimed and lane.pending) for lane in self.lanes)
 
     # --- decisions ---
+
+    def _set_back(self, now_ms: int) -> None:
+        """Wait anew for what waits: until the clock has come to where it was, nothing would be due."""
+        self._blocked_since_ms = None
+        for lane in self.lanes:
+            lane.set_back(now_ms)
 
     def _slices(self, records: Records) -> list[Slice]:
         events, undecodable = self._decoder.decode(records.partition, records.offset, records.payload)

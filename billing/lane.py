@@ -122,6 +122,11 @@ class Lane:
         """Tell whether to ask again where the shard stands: it has been silent, and nothing waits that would tell."""
         return self.state is State.READY and not self.pending and is_unsure(now_ms - self.confirmed_at_ms, self.limits)
 
+    def set_back(self, now_ms: int) -> None:
+        """Begin every wait anew, none longer than the longest: the clock was set back to now."""
+        self.pending_since_ms = self.applied_at_ms = self.confirmed_at_ms = now_ms
+        self.retry_at_ms = min(self.retry_at_ms, now_ms + self.limits.retry_backoff_max_ms)
+
     def next_batch(self, now_ms: int) -> Slice:
         """Move the next batch from pending to inflight."""
         pieces: list[Slice] = []

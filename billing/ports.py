@@ -152,6 +152,13 @@ class Source(Protocol):
         """Return the offsets that the log still has."""
         ...
 
+    async def verify(self) -> None:
+        """Check that the log is still the one that was opened; says nothing while it does not answer.
+
+        Raises: LogChangedError when positions in it have come to mean something else.
+        """
+        ...
+
     async def commit(self, positions: Mapping[int, int]) -> None:
         """Tell the log where this process stands: a hint for lag monitors, never read back."""
         ...

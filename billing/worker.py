@@ -39,6 +39,7 @@ from sharding.shardmap import ShardMap
 _READ_WAIT_SECONDS: Final = 0.005  # a read returns what has come by then: half of it is the latency that polling adds
 _PAUSE_SECONDS: Final = 0.005  # how long a reader without appetite rests
 _COMMIT_SECONDS: Final = 5.0  # how often the log is told, as a hint, where this worker stands
+_VERIFY_SECONDS: Final = 1.0  # how often the log is asked whether it is still itself; more often costs its broker work
 _COLLECT_OBJECTS: Final = 50_000  # containers made between two looks for cycles: several batches
 _MALLOC_ARENAS: Final = 2  # glibc makes one for each thread otherwise, and none gives back what another could use
 _REPEAT_LOG_SECONDS: Final = 5.0  # a shard that stays in trouble is mentioned this often
@@ -98,6 +99,7 @@ class Worker:
         self._readers[MAIN] = self._source.reader()
         self._start(self._feed(MAIN), MAIN)
         self._start(self._tick(), None)
+        self._start(self._verify(), None)
         if until_end:
             self._start(self._watch_end(), None)
         try:
@@ -186,6 +188,12 @@ class Worker:
                 metrics.DETACHED.set(len(self.engine.detached()))
                 await self._source.commit(self.engine.progress())
 
+    async def _verify(self) -> None:
+        """Stop soon after the log has become another one."""
+        while True:
+            await asyncio.sleep(_VERIFY_SECONDS)
+            await self._source.verify()
+
     async def _watch_end(self) -> None:
         ends: dict[int, int] = {}
         while True:
@@ -196,6 +204,7 @@ class Worker:
                 ends |= {partition: bound.stop for partition, bound in bounds.items()}
             progress = self.engine.progress()
             if owned and all(progress.get(partition, -1) >= ends[partition] for partition in owned):
+                check_within(self._source.log, progress, await self._bounds(owned))  # beyond the end is not at it
                 self._finished.set()
                 return
 
@@ -246,7 +255,7 @@ class Worker:
         await self._readers[number].seek(effect.positions)
         if self._seeking.get(number) is effect:
             del self._seeking[number]
-        if fresh:
+        if fresh and number in self._readers:  # it may have been closed while it sought
             self._start(self._feed(number), number)
 
     async def _close_reader(self, number: int) -> None:

@@ -47,9 +47,9 @@ class Expected:
     events = accepted + duplicates + the rejected ones, voids among them; lines: records, also those of voids;
     accounts: by charged account, with lines and events that were taken back subtracted; rules: by (account, rule);
     rollups: by (account, rollup, bucket start in microseconds since 1970-01-01 UTC, values of `by`, None where absent);
-    rejects: reason by log position; counters: by (account, rule, start of the period in seconds); credits: those that
-    were not taken back, by account; hourly: the rollup that says what was charged for a product in an hour, and the
-    place of the product in `by`; None if there is none.
+    rejects: reason by log position; credits: those that were not taken back, by account; hourly: the rollup that
+    says what was charged for a product in an hour, and the place of the product in `by`; None if there is none;
+    counters: by (account, rule, start of the period in seconds).
     """
 
     events: int
@@ -60,9 +60,9 @@ class Expected:
     rules: Mapping[RuleKey, Total]
     rollups: Mapping[RollupKey, Total]
     rejects: Mapping[int, str]
-    counters: Mapping[tuple[str, str, int], State]
     credits: Mapping[str, list[Credit]]
     hourly: tuple[str, int] | None
+    counters: Mapping[tuple[str, str, int], State]
 
     def standing(self, account: str, at_us: int) -> Standing:
         """Return what an account's credits have paid; at_us: now, microseconds since 1970-01-01 UTC.
@@ -153,7 +153,6 @@ def run(payloads: Iterable[bytes], book_path: Path | str) -> Expected:
         rules={key: total.frozen() for key, total in tally.rules.items()},
         rollups={key: total.frozen() for key, total in tally.rollups.items()},
         rejects=rejects,
-        counters=counters.states,
         credits=_by_account(credits.values()),
         hourly=next(
             (
@@ -163,6 +162,7 @@ def run(payloads: Iterable[bytes], book_path: Path | str) -> Expected:
             ),
             None,
         ),
+        counters=counters.states,
     )
 
 

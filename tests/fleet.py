@@ -28,7 +28,7 @@ from billing.adapters.sql import run as run_sql
 from billing.balance import Balance, gather, read_balances_of_all, read_cursors
 from billing.cli.setup import Deployment, deployment
 from billing.cursor import CursorRow
-from billing.errors import StoreUnreachableError
+from billing.errors import SourceError, StoreUnreachableError
 from billing.schema import quarantine
 from generators.producer import produce
 from ops.local.kafka import KafkaServer
@@ -39,13 +39,18 @@ from tests.servers import query
 ROOT = Path(__file__).parents[1]
 PATIENCE_SECONDS = 240.0  # a bound on waiting, not an expectation: a loaded machine may take most of it
 STEP_SECONDS = 0.05
+WORKER_USER = "worker"
 
 
 @attrs.frozen
 class Site:
-    """A configuration, the topic that it reads, and the servers of its shards, in the order of shards."""
+    """A configuration, the topic that it reads, and the servers of its shards, in the order of shards.
+
+    worker_config: what workers are given; the same, or one that leads to the same shards by other doors.
+    """
 
     config: Path
+    worker_config: Path
     found: Deployment
     topic: str
     kafka: KafkaServer
@@ -69,18 +74,24 @@ class Site:
         return sum(row.next_offset for row in self.cursors_of(shard) if row.partition in wanted)
 
     def log_ends(self) -> dict[int, int]:
-        """Return the offset after the last record of each partition."""
+        """Return the offset after the last record of each partition; a broker that is slow to answer is asked again."""
 
         async def ask() -> dict[int, int]:
             source = open_source(self.found.settings.source, follow=False)
-            await source.open()
             try:
+                await source.open()
                 bounds = await source.bounds(await source.partitions())
                 return {partition: bound.stop for partition, bound in bounds.items()}
             finally:
                 await source.close()
 
-        return asyncio.run(ask())
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return asyncio.run(ask())
+            except SourceError as error:
+                if not error.may_return or time.monotonic() > deadline:
+                    raise
 
     def wait_until_applied(self, fleet: "Fleet | None" = None) -> None:
         """Wait until every shard has applied everything that the log has now."""
@@ -170,10 +181,12 @@ def make_site(
     partitions: int = 8,
     options: Mapping[str, int] | None = None,
     limits: Mapping[str, int] | None = None,
+    doors: Sequence[int] = (),
 ) -> Site:
     """Make a topic, a database for each server given (a shard each) and the configuration; run `billing init`.
 
-    options: librdkafka's; limits: of billing.toml. Names are new ones, so that servers can be shared by all tests.
+    options: librdkafka's; limits: of billing.toml; doors: ports by which workers, as an ordinary user, reach the
+    servers, if not their own. Names are new ones, so that servers can be shared by all tests.
     """
     mark = uuid.uuid4().hex[:8]
     topic, database = f"events-{mark}", f"billing_{mark}"
@@ -183,16 +196,28 @@ def make_site(
         given = ", ".join(f'"{key}" = {value}' for key, value in options.items())
         lines.append(f"options = {{ {given} }}")
     lines += ["[rules]", f'book = "{book}"', "[limits]", *(f"{key} = {value}" for key, value in (limits or {}).items())]
+    urls = [server.url(f"{database}_{number}") for number, server in enumerate(servers)]
     for number, server in enumerate(servers):
-        name = f"{database}_{number}"
-        asyncio.run(query(server, f"CREATE DATABASE {name}"))
-        lines += ["[[shards]]", f'name = "shard-{number}"', f'writer = "{server.url(name)}"']
-    config = folder / "billing.toml"
-    config.write_text("\n".join(lines) + "\n")
-    site = Site(config, deployment(config), topic, kafka, servers)
+        statements = [f"CREATE DATABASE {database}_{number}"]
+        if doors:  # root may write to a server that is read-only
+            worker = f"'{WORKER_USER}'@'127.0.0.1'"
+            statements += [f"CREATE USER IF NOT EXISTS {worker}", f"GRANT ALL ON {database}_{number}.* TO {worker}"]
+        asyncio.run(query(server, *statements))
+    config = _write_config(folder / "billing.toml", lines, urls)
+    worker_config = config
+    if doors:
+        names = (f"{WORKER_USER}@127.0.0.1:{door}/{database}_{number}" for number, door in enumerate(doors))
+        worker_config = _write_config(folder / "workers.toml", lines, [f"mysql://{name}" for name in names])
+    site = Site(config, worker_config, deployment(config), topic, kafka, servers)
     done = site.billing("init")
     assert done.returncode == 0, done.stdout + done.stderr
     return site
+
+
+def _write_config(path: Path, lines: Sequence[str], writers: Sequence[str]) -> Path:
+    shards = [f'[[shards]]\nname = "shard-{number}"\nwriter = "{writer}"' for number, writer in enumerate(writers)]
+    path.write_text("\n".join([*lines, *shards]) + "\n")
+    return path
 
 
 @attrs.define(eq=False)
@@ -228,10 +253,10 @@ class WorkerProcess:
         counts = dict(re.findall(r'^billing_apply_seconds_count\{shard="([^"]+)"\} (\S+)$', page, re.MULTILINE))
         return {shard: (float(sums[shard]), float(count)) for shard, count in counts.items()}
 
-    def kill(self) -> None:
-        """End it with SIGKILL."""
+    def kill(self) -> int:
+        """End it with SIGKILL and return its exit code, which is another one if it had ended before."""
         self.process.kill()
-        self.process.wait()
+        return self.process.wait()
 
     def terminate(self) -> int:
         """Ask it to stop with SIGTERM and return its exit code."""
@@ -245,18 +270,18 @@ class Fleet:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.workers: dict[str, WorkerProcess] = {}
-        self._started = 0
+        self.history: list[WorkerProcess] = []  # everyone who ever worked, the dead ones too
 
     def start(self, name: str) -> WorkerProcess:
         """Start a worker, in the place of a dead one of that name."""
-        self._started += 1
-        log_path = self.site.config.with_name(f"{name}-{self._started}.log")
+        log_path = self.site.config.with_name(f"{name}-{len(self.history)}.log")
         port = free_port()
         environment = {**os.environ, "BILLING_METRICS_PORT": str(port)}
-        command = [sys.executable, "-m", "billing", "run", "-c", str(self.site.config)]
+        command = [sys.executable, "-m", "billing", "run", "-c", str(self.site.worker_config)]
         with log_path.open("wb") as log:
             process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         self.workers[name] = WorkerProcess(name, process, log_path, port)
+        self.history.append(self.workers[name])
         return self.workers[name]
 
     def wait_until_shared(self) -> None:
@@ -294,9 +319,9 @@ def fleet_of(site: Site, *names: str) -> Iterator[Fleet]:
             worker.kill()
 
 
-def wait_until(is_so: Callable[[], bool], what: str) -> None:
+def wait_until(is_so: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
     """Wait for something that must come; fails the test when it does not."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + seconds
     while not is_so():
-        assert time.monotonic() < deadline, f"waited {PATIENCE_SECONDS:.0f} s in vain until {what}"
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain until {what}"
         time.sleep(STEP_SECONDS)

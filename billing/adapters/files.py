@@ -65,6 +65,9 @@ class FileSource:
         size = await asyncio.to_thread(self._size)
         return {partition: Bounds(0, size) for partition in partitions}
 
+    async def verify(self) -> None:
+        """Say nothing: an open file stays what it was, whatever gets its name."""
+
     async def commit(self, positions: Mapping[int, int]) -> None:
         """Tell nobody: a file keeps no positions."""
 

@@ -24,6 +24,7 @@ from billing.ports import Ownership, Records
 _REQUEST_SECONDS: Final = 10.0  # watermarks; a broker that needs longer counts as away
 _OPEN_SECONDS: Final = 3.0  # the first question: a mistyped address is told soon, and a stop waits no longer
 _KEEPALIVE_SECONDS: Final = 1.0  # how often a consumer without appetite is polled, so that rebalances go on
+_ABSENT_TIMES: Final = 3  # questions in a row after which a topic is gone, and no broker is only just starting
 _SEEK_TRIES: Final = 50  # a partition just assigned refuses to seek for a moment; 50 x 20 ms
 _SEEK_PAUSE_SECONDS: Final = 0.02
 _TRANSIENT: Final = frozenset(
@@ -45,6 +46,9 @@ class KafkaSource:
         self._group = group
         self._common: dict[str, Any] = {**options, "bootstrap.servers": bootstrap, "logger": _Quiet()}
         self._log = ""
+        self._topic_id = ""
+        self._absent = 0
+        self._admin: AdminClient | None = None
         self._partitions: list[int] = []
         self._member: KafkaReader | None = None
         self._watcher: Consumer | None = None
@@ -77,6 +81,10 @@ class KafkaSource:
     async def bounds(self, partitions: Sequence[int]) -> Mapping[int, Bounds]:
         """Return low and high watermarks. Raises SourceError where no broker answers."""
         return await self._in_thread(self._watermarks, partitions)
+
+    async def verify(self) -> None:
+        """Ask for the topic's id: librdkafka goes on silently in a new topic of the same name."""
+        await self._in_thread(self._verify)
 
     async def commit(self, positions: Mapping[int, int]) -> None:
         """Commit group offsets as a hint, without waiting for the answer."""
@@ -112,11 +120,10 @@ class KafkaSource:
         }
 
     def _identify(self) -> str:
-        admin = AdminClient(dict(self._common))
+        self._admin = AdminClient(dict(self._common))
         try:
-            cluster = admin.describe_cluster(request_timeout=_OPEN_SECONDS).result(2 * _OPEN_SECONDS)
-            described = admin.describe_topics(TopicCollection([self._topic]), request_timeout=_OPEN_SECONDS)
-            topic = described[self._topic].result(2 * _OPEN_SECONDS)
+            cluster = self._admin.describe_cluster(request_timeout=_OPEN_SECONDS).result(2 * _OPEN_SECONDS)
+            topic = self._describe(self._admin)
         except KafkaException as error:
             code = error.args[0].code()
             if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
@@ -134,7 +141,29 @@ class KafkaSource:
                 may_return=True,
             ) from error
         self._partitions = sorted(partition.id for partition in topic.partitions)
+        self._topic_id = str(topic.topic_id)
         return f"kafka:{cluster.cluster_id}:{topic.topic_id}"
+
+    def _describe(self, admin: AdminClient) -> Any:  # noqa: ANN401 - confluent-kafka does not export its type
+        described = admin.describe_topics(TopicCollection([self._topic]), request_timeout=_OPEN_SECONDS)
+        return described[self._topic].result(2 * _OPEN_SECONDS)
+
+    def _verify(self) -> None:
+        assert self._admin is not None, "opened"
+        try:
+            found = str(self._describe(self._admin).topic_id)
+        except (KafkaException, TimeoutError) as error:
+            unknown = isinstance(error, KafkaException) and error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+            self._absent = self._absent + 1 if unknown else 0
+            if self._absent >= _ABSENT_TIMES:
+                raise LogChangedError(f"topic {self._topic} was deleted; see runbook: log changed") from error
+            return
+        self._absent = 0
+        if found != self._topic_id:
+            raise LogChangedError(
+                f"topic {self._topic} was deleted and made anew: its offsets mean other events; "
+                "see runbook: log changed"
+            )
 
     def _watermarks(self, partitions: Sequence[int]) -> Mapping[int, Bounds]:
         if self._watcher is None:

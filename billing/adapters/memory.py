@@ -80,9 +80,9 @@ class MemoryShard:
     def apply(self, transaction: Transaction) -> Outcome:
         """Write a transaction: all of it or nothing."""
         tables = self.tables
-        fenced = self._fenced(transaction)
-        if fenced is not None:
-            return fenced
+        fence = self._fence(transaction)
+        if fence is not None:
+            return Refused(Reaction.FENCED, f"{self.name}: {fence}")
         transaction = self._settled(transaction)
         rows = list(transaction.records.tuples())
         keys = [row[:5] for row in rows]
@@ -113,6 +113,22 @@ class MemoryShard:
             tables.quarantine.setdefault((transaction.log, reject.partition, reject.offset), reject)
         return Applied(transaction)
 
+    def _fence(self, transaction: Transaction) -> str | None:
+        """Return what keeps the transaction from being written, if anything does."""
+        versions = transaction.map_version, transaction.book_version
+        cursors = self.tables.cursors
+        for move in transaction.moves:
+            cursor = cursors.get((transaction.log, move.partition))
+            if cursor is None or (cursor.next_offset, cursor.map_version, cursor.book_version) != (
+                move.start,
+                *versions,
+            ):
+                return f"cursor of partition {move.partition} does not match"
+        for cursor in cursors.values() if not transaction.moves else ():
+            if cursor.map_version > versions[0] or cursor.book_version > versions[1]:
+                return "a cursor has a newer map or book"
+        return None
+
     def existing(self, keys: Sequence[PartKey]) -> Mapping[PartKey, Known]:
         """Return what there is of those parts that have records."""
         return {key: known for key in keys if (known := self._known(key)) is not None}
@@ -131,18 +147,6 @@ class MemoryShard:
             numbers = _pico(quantity), _pico(amount)
             rows.append((line, digest, KnownLine(tail.product, tail.rule, tail.currency, tail.book_version, *numbers)))
         return Known.of_rows(rows)
-
-    def _fenced(self, transaction: Transaction) -> Refused | None:
-        for move in transaction.moves:
-            cursor = self.tables.cursors.get((transaction.log, move.partition))
-            expected = move.start, transaction.map_version, transaction.book_version
-            if cursor is None or (cursor.next_offset, cursor.map_version, cursor.book_version) != expected:
-                return Refused(Reaction.FENCED, f"{self.name}: cursor of partition {move.partition} does not match")
-        newest = transaction.map_version, transaction.book_version
-        for cursor in self.tables.cursors.values() if not transaction.moves else ():
-            if cursor.map_version > newest[0] or cursor.book_version > newest[1]:
-                return Refused(Reaction.FENCED, f"{self.name}: a cursor has a newer map or book")
-        return None
 
     def _settled(self, transaction: Transaction) -> Transaction:
         if transaction.counters is None:

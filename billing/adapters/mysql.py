@@ -59,6 +59,8 @@ REACTIONS: Final[Mapping[int, Reaction]] = {
     1242: Reaction.FENCED,  # the guard's subquery returned two rows: a cursor did not match
 }
 _ROLLED_BACK_HERE: Final = frozenset({Reaction.RETRY, Reaction.BISECT, Reaction.DUPLICATES, Reaction.FENCED})
+# What asyncmy lets through when a connection ends: RuntimeError, if it ends before its socket was looked at.
+_BROKEN: Final = (MySQLError, OSError, TimeoutError, EOFError, RuntimeError)
 _PACKET_OVERHEAD_BYTES: Final = 1_024  # command byte, headers, and room that nobody has to count
 _SQL_MODE: Final = "STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 
@@ -132,7 +134,7 @@ class MysqlStore:
                     await self._connection.next_result()
                     answered += 1
                 return self._connection._result.rows or ()  # noqa: SLF001 - as above
-        except (MySQLError, OSError, TimeoutError, EOFError) as error:
+        except _BROKEN as error:
             return await self._refusal(error, planned.statements[min(answered, len(planned.statements) - 1)])
 
     async def existing(self, keys: Sequence[PartKey]) -> Mapping[PartKey, Known] | Refused:
@@ -174,7 +176,7 @@ class MysqlStore:
                 for statement in statements:
                     await self._connection.query(statement)
                     results.append(self._connection._result.rows or ())  # noqa: SLF001 - as above
-        except (MySQLError, OSError, TimeoutError, EOFError) as error:
+        except _BROKEN as error:
             return await self._refusal(error, "claim")
         except BaseException:  # as in apply
             self._drop()
@@ -197,7 +199,7 @@ class MysqlStore:
             async with asyncio.timeout(self._timeout_seconds):
                 for statement in ("ROLLBACK", IDLE_AGAIN):
                     await self._connection.query(statement)
-        except (MySQLError, OSError, TimeoutError, EOFError):
+        except _BROKEN:
             self._drop()
 
     def _drop(self) -> None:
@@ -222,7 +224,7 @@ class MysqlStore:
                     client_flag=CLIENT.MULTI_STATEMENTS,
                 )
                 refusal = await self._prepare_session()
-        except (MySQLError, OSError, TimeoutError, EOFError) as error:
+        except _BROKEN as error:
             self._drop()
             words = " ".join(map(str, error.args)) or "no answer in time"
             return Refused(Reaction.RECONNECT, f"{self.name} at {where}: {words}")

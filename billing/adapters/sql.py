@@ -32,7 +32,7 @@ async def run(url: StoreUrl, work: Callable[[Connection], _T], *, create: bool =
         if isinstance(url, SqliteUrl):
             return await asyncio.to_thread(_run_sqlite, url, work, create=create)
         return await _run_mysql(url, work)
-    except (DBAPIError, OSError) as error:
+    except (DBAPIError, OSError, RuntimeError) as error:  # the last: a connection reset while it is made (asyncmy)
         reason = error.orig if isinstance(error, DBAPIError) else error
         words = " ".join(map(str, getattr(reason, "args", ()))) or str(reason)
         missing = "no such table" in words or "1146" in words or words == _NO_FILE

@@ -275,18 +275,24 @@ def test_members_share_partitions_and_epochs_grow(kafka_server, topic):
 def test_a_topic_made_anew_is_another_log(kafka_server, topic):
     """Old cursors would skip the first events of the new topic."""
 
-    async def log():
-        source = KafkaSource(kafka_server.bootstrap, topic, "g", {})
-        await source.open()
-        await source.close()
-        return source.log
+    async def scenario():
+        first, second, third = (KafkaSource(kafka_server.bootstrap, topic, "g", {}) for _ in range(3))
+        await first.open()
+        await second.open()
+        assert first.log == second.log
+        assert first.log.startswith(f"kafka:{kafka_server.cluster_id()}:")
+        await first.verify()
+        kafka_server.delete_topic(topic)
+        kafka_server.create_topic(topic, 2)
+        with pytest.raises(LogChangedError, match=f"topic {topic} was deleted and made anew"):
+            await first.verify()
+        await third.open()
+        assert third.log != first.log
+        await third.verify()
+        for source in (first, second, third):
+            await source.close()
 
-    before = asyncio.run(log())
-    assert asyncio.run(log()) == before
-    kafka_server.delete_topic(topic)
-    kafka_server.create_topic(topic, 2)
-    assert asyncio.run(log()) != before
-    assert before.startswith(f"kafka:{kafka_server.cluster_id()}:")
+    asyncio.run(scenario())
 
 
 def test_an_offset_that_is_gone_stops_the_reader(kafka_server, topic):

@@ -12,7 +12,9 @@ import msgspec
 import numpy as np
 
 from billing.adapters.memory import MemoryShard
+from billing.balance import as_of
 from billing.charge import FOREIGN_SEPARATOR
+from billing.cursor import CursorRow
 from billing.digest import line_checksums
 from billing.fold import CursorMove, Transaction
 from billing.moment import day_number
@@ -36,6 +38,33 @@ class SimulationError(AssertionError):
     """Something happened that must never happen."""
 
 
+class Freshness:
+    """What readers are told of how fresh a balance is: it never goes back, unless a rollback was announced."""
+
+    def __init__(self) -> None:
+        self._last: dict[int, int] = {}
+
+    def check(self, shards: Iterable[MemoryShard]) -> None:
+        """Check what a reader of an account that is on all of these shards would be told now."""
+        told = as_of({shard.name: _cursor_rows(shard) for shard in shards})
+        now = {int(one["partition"]): int(one["position"]) for one in told}
+        for partition, position in self._last.items():
+            if now.get(partition, -1) < position:
+                raise SimulationError(f"as_of of p{partition} goes back from {position} to {now.get(partition)}")
+        self._last = now
+
+    def forget(self) -> None:
+        """Take what comes next as new: some writes were rolled back."""
+        self._last = {}
+
+
+def _cursor_rows(shard: MemoryShard) -> list[CursorRow]:
+    return [
+        CursorRow(log, partition, cursor.next_offset, 0, 0, 0, 0, 0, 0, 0)
+        for (log, partition), cursor in shard.tables.cursors.items()
+    ]
+
+
 def expect(what: str, found: object, expected: object) -> None:
     """Raise SimulationError unless both are equal."""
     if found != expected:
@@ -52,8 +81,14 @@ def check_move(shard: str, move: CursorMove, position: int | None, at_home: int)
 
 
 def check_transaction(shard: str, transaction: Transaction, book: Path) -> None:
-    """Check that what a transaction adds to balances and to each rollup is what its records add up to."""
+    """Check that what a transaction adds to balances and to each rollup is what its records add up to.
+
+    And that the rows of each table come in the order of its primary key, in which everybody locks them.
+    """
     records = list(transaction.records.tuples())
+    for table, width in (("records", 5), ("tiers", 4), ("rollups", 5), ("balances", 3)):
+        keys = [row[:width] for row in getattr(transaction, table).tuples()]
+        expect(f"{shard}: the order of rows in {table}", keys, sorted(keys))
     expected = _sums_of_lines(
         [row[:2] for row in records],
         [row[4] for row in records],

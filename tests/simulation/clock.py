@@ -31,3 +31,7 @@ class Clock:
         """Add a line to the trace."""
         if self._trace is not None:
             self._trace(f"{self.now_ms:6d} {' '.join(map(str, words))}")
+
+    def strike(self, *words: object) -> None:
+        """Add a line about a fault, which stands out."""
+        self.say("***", *words)

@@ -1,43 +1,38 @@
-"""What the simulation tells at the end of a test run: how much of it there was."""
+"""What the simulation tells at the end of a test run: how much of it there was, and what noticed each mutant."""
 
-import attrs
+import os
+
 import pytest
 
-from tests.simulation.world import Result
+from tests.simulation.report import Tally, write_mutants
 
-_TALLY = pytest.StashKey["Tally"]()
-
-
-@attrs.define
-class Tally:
-    """Runs that went well, and what they did."""
-
-    runs: int = 0
-    events: int = 0
-    transactions: int = 0
-    simulated_ms: int = 0
-
-    def add(self, result: Result) -> None:
-        """Count one more run."""
-        self.runs += 1
-        self.events += result.events
-        self.transactions += result.transactions
-        self.simulated_ms += result.simulated_ms
+_TALLY = pytest.StashKey[Tally]()
+_KILLED = pytest.StashKey[list[tuple[str, str, str]]]()
 
 
 @pytest.fixture(scope="session")
 def simulated(request: pytest.FixtureRequest) -> Tally:
     """Give the tally of the test run."""
-    tally = Tally()
-    request.config.stash[_TALLY] = tally
-    return tally
+    return request.config.stash.setdefault(_TALLY, Tally())
+
+
+@pytest.fixture(scope="session")
+def killed(request: pytest.FixtureRequest) -> list[tuple[str, str, str]]:
+    """Give the table of mutants: what was broken, what noticed it, and after how much."""
+    return request.config.stash.setdefault(_KILLED, [])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say how many seeds ran."""
+    """Say how many seeds ran, how often each fault was injected, and what became of the mutants."""
     tally = config.stash.get(_TALLY, None)
     if tally is not None:
-        terminalreporter.write_line(
-            f"simulation: {tally.runs:,} seeds, {tally.events:,} records, {tally.transactions:,} transactions, "
-            f"{tally.simulated_ms // 1000:,} simulated seconds"
-        )
+        terminalreporter.write_line(str(tally))
+    killed = config.stash.get(_KILLED, None)
+    if killed is None:
+        return
+    terminalreporter.write_line(f"mutants: {len(killed)} noticed")
+    if "MUTANTS" in os.environ:
+        width = max(len(name) for name, *_ in killed)
+        for name, by, after in killed:
+            terminalreporter.write_line(f"  {name:{width}}  {by}, after {after}")
+        write_mutants(killed)

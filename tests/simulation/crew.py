@@ -1,13 +1,16 @@
 """A simulated worker: executes the engine's effects as `billing.worker` does, with calls and reads that take time.
 
-Owns one process's view: its engine, its readers, its sessions. Must not know what goes wrong: `world` decides that.
+Owns one process's view: its engine, its readers, its sessions, its clock. Must not know what goes wrong: `havoc` and
+`network` decide that.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 import attrs
 
+from billing.cursor import check_within
 from billing.engine import (
     MAIN,
     Apply,
@@ -21,10 +24,13 @@ from billing.engine import (
     Settled,
     Troubled,
 )
+from billing.errors import BillingError, LogChangedError
 from billing.ports import Records, Refused
 from tests.simulation.check import SimulationError
 from tests.simulation.clock import Clock
-from tests.simulation.plan import LOG_NAME, Plan, pricer
+from tests.simulation.faults import Fault
+from tests.simulation.log import LOG_NAME
+from tests.simulation.plan import Plan, Versions, pricer_at
 from tests.simulation.shards import Answer, Session
 
 Call = ClaimCursors | Look | Apply
@@ -36,6 +42,7 @@ class Surroundings(Protocol):
     """What a worker needs of its world."""
 
     clock: Clock
+    counts: Counter[Fault]
 
     def call(self, worker: "Worker", call: Call) -> None:
         """Send a call to its shard; the answer comes to `Worker.answer` later."""
@@ -43,6 +50,10 @@ class Surroundings(Protocol):
 
     def start_reading(self, worker: "Worker", reader: int) -> None:
         """Read for this reader from now on, until it is closed."""
+        ...
+
+    def halted(self, worker: "Worker", error: BillingError) -> None:
+        """Hear that a worker has stopped by itself, and why."""
         ...
 
 
@@ -57,18 +68,26 @@ class Reader:
 class Worker:
     """One process, from its start to its end; a restarted worker is another one."""
 
-    def __init__(self, name: str, plan: Plan, world: Surroundings) -> None:
+    def __init__(self, name: str, plan: Plan, versions: Versions, skew_ms: int, world: Surroundings) -> None:
         self.name = name
+        self.versions = versions
+        self.skew_ms = skew_ms  # how far its clock is ahead of the world's
         self.alive = True
         self.paused = False
         self.stopping = False
+        self.owned: frozenset[int] = frozenset()  # what it takes for its own
         self.owned_epoch = -1
-        self.engine = Engine(LOG_NAME, plan.shardmap, pricer(plan.book), plan.limits)
+        self.engine = Engine(LOG_NAME, plan.map_of(versions), pricer_at(plan.book, versions.book), plan.limits)
         self.readers: dict[int, Reader] = {}
         self.sessions = [Session() for _ in plan.shardmap.shards]
         self._plan = plan
         self._world = world
         self._postponed: list[Callable[[], None]] = []
+
+    @property
+    def now_ms(self) -> int:
+        """Return what its clock says."""
+        return self._world.clock.now_ms + self.skew_ms
 
     def hear(self, action: Callable[[], None]) -> None:
         """Do something now; after the pause if there is one, never if the worker is gone."""
@@ -87,23 +106,23 @@ class Worker:
     def own(self, partitions: Iterable[int], epoch: int) -> None:
         """Learn of an assignment; an older one than the last is no news."""
         if epoch > self.owned_epoch and not self.stopping:
-            self.owned_epoch = epoch
-            starts = {partition: self._plan.log.starts[partition] for partition in partitions}
+            self.owned_epoch, self.owned = epoch, frozenset(partitions)
+            starts = {partition: self._plan.log.starts[partition] for partition in sorted(self.owned)}
             self._world.clock.say(self.name, "owns", sorted(starts))
-            self.execute(self.engine.own(starts, self._world.clock.now_ms))
+            self.execute(self.engine.own(starts, self.now_ms))
 
     def tick(self) -> None:
         """Let time pass."""
-        self.execute(self.engine.tick(self._world.clock.now_ms))
+        self.execute(self.engine.tick(self.now_ms))
 
     def stop(self) -> None:
         """Begin a graceful stop."""
         self.stopping = True
-        self.execute(self.engine.stop(self._world.clock.now_ms))
+        self.execute(self.engine.stop(self.now_ms))
 
     def answer(self, call: Call, answer: Answer) -> None:
         """Take the answer to a call."""
-        now_ms = self._world.clock.now_ms
+        now_ms = self.now_ms
         if isinstance(call, ClaimCursors):
             self.execute(self.engine.claimed(call.shard, answer, now_ms))  # type: ignore[arg-type]
         elif isinstance(call, Look):
@@ -120,12 +139,15 @@ class Worker:
         self._world.clock.say(
             self.name, "reads", number, _spans({p: (s.start, s.stop) for p, s in records.spans.items()})
         )
-        self.execute(self.engine.records(number, records, self._world.clock.now_ms))
-        self._check_buffers()
+        self.execute(self.engine.records(number, records, self.now_ms))
+        if self.alive:
+            self._check_buffers()
 
     def execute(self, effects: Iterable[Effect]) -> None:
-        """Do what the engine wants."""
+        """Do what the engine wants, unless something of it has ended the worker."""
         for effect in effects:
+            if not self.alive:
+                return
             match effect:
                 case ClaimCursors() | Look() | Apply():
                     self._world.call(self, effect)
@@ -135,7 +157,8 @@ class Worker:
                     self._world.clock.say(self.name, "closes reader", number)
                     del self.readers[number]
                 case Halt(error=error):
-                    raise SimulationError(f"{self.name} halts: {error}")
+                    self._world.halted(self, error)
+                    return
                 case Settled(shard=shard, transaction=transaction):
                     moves = {move.partition: (move.start, move.stop) for move in transaction.moves}
                     self._world.clock.say(self.name, "settled on shard", shard, _spans(moves))
@@ -149,9 +172,16 @@ class Worker:
 
     def _seek(self, number: int, positions: Mapping[int, int]) -> None:
         self._world.clock.say(self.name, "seeks reader", number, dict(positions))
+        try:
+            bounds = self._plan.log.bounds(positions, self._world.clock.now_ms)
+            check_within(LOG_NAME, positions, bounds)
+        except LogChangedError as error:
+            self._world.halted(self, error)
+            return
         reader = self.readers.get(number)
         if reader is None:
             self.readers[number] = Reader(dict(positions))
+            self._world.counts[Fault.DETACHED] += number != MAIN
             self._world.start_reading(self, number)
         else:
             reader.positions = dict(positions)
@@ -163,6 +193,7 @@ class Worker:
     def _check_buffers(self) -> None:
         limits = self._plan.limits
         for lane in self.engine.lanes:
+            self._world.counts[Fault.FULL_BUFFER] += lane.full
             # Full, then one poll of each of two readers that were already reading, and a batch that came back.
             most = limits.buffer_events_max + _PARTS_MAX * (2 * limits.poll_events_max + limits.batch_events_max)
             if lane.pending_events > most:

@@ -1,40 +1,45 @@
 """The simulated network: carries calls from workers to shards and answers back, or does not.
 
-Permitted faults: delays; refusals before anything happened; replies that get lost after the shard has done its work;
-requests that are given up while they are on their way, and arrive later all the same.
+Permitted faults (see `faults`): delays; refusals before anything happened; connections cut before, during and after the
+shard does its work.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from random import Random
 from typing import Final
 
 from billing.engine import Apply, ClaimCursors, Look
-from billing.ports import Reaction, Refused
+from billing.ports import Applied, Reaction, Refused
 from tests.simulation.clock import Clock
 from tests.simulation.crew import Call, Worker
+from tests.simulation.faults import Fault
 from tests.simulation.plan import Plan
 from tests.simulation.shards import Answer, Shard
 
 _LATE_MS: Final = 600  # how long a request may be on its way after it was given up
 _REFUSALS: Final = (Reaction.RETRY, Reaction.RECONNECT, Reaction.RESOLVE_WRITER, Reaction.PAUSE)
+_FATES: Final = (Fault.REFUSED, Fault.CUT_BEFORE, Fault.CUT_DURING, Fault.CUT_AFTER)
 
 
 class Network:
     """Everything between the workers and the shards; `on_the_way` counts requests that may still arrive."""
 
-    def __init__(self, plan: Plan, clock: Clock, rng: Random, shards: Sequence[Shard]) -> None:
+    def __init__(self, plan: Plan, clock: Clock, rng: Random, shards: Sequence[Shard], counts: Counter[Fault]) -> None:
         self.on_the_way = 0
         self._plan = plan
         self._clock = clock
         self._rng = rng
         self._shards = shards
+        self._counts = counts
+        self._fates = {fault: plan.random(fault) for fault in _FATES}
 
     def send(self, worker: Worker, call: Call) -> None:
         """Send a call to its shard, by way of whatever may happen to it."""
-        clock, rates, rng, shard = self._clock, self._plan.rates, self._rng, self._shards[call.shard]
+        clock, rng, shard = self._clock, self._rng, self._shards[call.shard]
         session = worker.sessions[call.shard]
         there_ms, back_ms = (rng.choice((0, 1, 1, 3, 10)) * shard.delay_factor for _ in range(2))
-        fate = rng.random() if clock.now_ms < self._plan.faulty_until_ms else 1.0
+        fate = self._fate()
         clock.say(worker.name, "sends", words(call))
 
         def reply(answer: Answer) -> None:
@@ -46,34 +51,50 @@ class Network:
 
         def arrive() -> Answer:
             self.on_the_way -= 1
-            return shard.serve(session, call)
+            answer = shard.serve(session, call)
+            self._counts[Fault.FENCED] += isinstance(answer, Refused) and answer.reaction is Reaction.FENCED
+            return answer
 
         def arrive_late() -> None:
             answer = arrive()
+            self._counts[Fault.CUT_DURING] += isinstance(answer, Applied)
             clock.say(f"what {worker.name} had sent arrives: {words(call)}: {type(answer).__name__}")
 
         def lose_reply() -> None:
-            arrive()
+            answer = arrive()
+            self._counts[Fault.CUT_AFTER] += isinstance(answer, Applied)
+            clock.say(f"the answer to {worker.name} is lost: {words(call)}: {type(answer).__name__}")
             answer_later(Refused(Reaction.RECONNECT, "no reply"))
 
-        if fate < rates.refused:
+        if fate is Fault.REFUSED:
+            self._counts[fate] += 1
             answer_later(Refused(rng.choice(_REFUSALS), "not now"))
             return
+        if fate is Fault.CUT_BEFORE:
+            self._counts[fate] += isinstance(call, Apply)
+            answer_later(Refused(Reaction.RECONNECT, "cut on the way"))
+            return
         self.on_the_way += 1
-        if fate < rates.refused + rates.reply_lost:
+        if fate is Fault.CUT_AFTER:
             clock.after(there_ms, lose_reply)
-        elif fate < rates.refused + rates.reply_lost + rates.late:
+        elif fate is Fault.CUT_DURING:
             answer_later(Refused(Reaction.RECONNECT, "given up"))
             clock.after(back_ms + rng.randint(0, _LATE_MS), arrive_late)
         else:
             clock.after(there_ms, lambda: answer_later(arrive()))
+
+    def _fate(self) -> Fault | None:
+        """Return what goes wrong with the next call, if anything; every stream advances, whatever the others say."""
+        struck = [fault for fault, rng in self._fates.items() if rng.random() < self._plan.amounts[fault]]
+        faulty = self._clock.now_ms < self._plan.faulty_until_ms
+        return struck[0] if struck and faulty else None
 
 
 def words(call: Call) -> str:
     """Say what a call asks for."""
     match call:
         case ClaimCursors(shard=shard, claim=claim):
-            return f"shard {shard} a claim of {sorted(claim.starts)}"
+            return f"shard {shard} a claim of {sorted(claim.starts)} at {claim.map_version}/{claim.book_version}"
         case Look(shard=shard, keys=keys):
             return f"shard {shard} a look for {len(keys)} parts"
         case Apply(shard=shard, transaction=transaction):

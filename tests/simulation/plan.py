@@ -1,8 +1,10 @@
 """The plan of one run: everything that a seed decides before the clock starts.
 
-Owns sizes, limits, the shard map, the log and how often each fault strikes. Must not know the engine.
+Owns sizes, limits, the shard map, the log and how often each fault strikes. Each fault is drawn from a stream of random
+numbers of its own, so that a plan without it is the same in everything else. Must not know the engine.
 """
 
+from collections.abc import Collection, Mapping
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
@@ -18,19 +20,21 @@ from billing.charge import charge
 from billing.event import Decoder
 from billing.limits import Limits
 from billing.moment import DAY_US
-from generators.faults import CONFLICT, Faults
+from generators.faults import CONFLICT, DUPLICATE, ORDINARY, Faults
 from generators.workload import BLOCK_EVENTS, Workload
 from rules.load import load
 from rules.pricer import Pricer
 from sharding.shardmap import ShardMap, Spread
+from tests.simulation.faults import DRAWN, Fault, Kind
 from tests.simulation.log import Log, Place
 
 LINEAR: Final = Path(__file__).parents[2] / "rules" / "books" / "telecom.yaml"
 CUMULATIVE: Final = Path(__file__).with_name("cumulative.yaml")
-LOG_NAME: Final = "simulated"
 FAULTY_MS: Final = (600, 2_500)  # how long things go wrong: long enough for several faults to overlap
 EVENTS: Final = (40, 160)
 _MODELS: Final = (("skewed", 40), ("skewed", 8), ("hot-shard", 1), ("uniform", 1))
+_CALM: Final = 0.05  # share of the runs without strikes and chances
+_DELAY_MAX: Final = 20  # how many later records may overtake one that is out of order
 
 Identity = tuple[str, int, str]  # account, UTC day, event id
 
@@ -57,25 +61,16 @@ class Fact:
 
 
 @attrs.frozen
-class Rates:
-    """How often what goes wrong: chances a call (0 to 1), and strikes of each kind in a run."""
+class Versions:
+    """A release of the two files that workers read; both are compared when a cursor moves."""
 
-    refused: float
-    reply_lost: float
-    late: float
-    crashes: int
-    pauses: int
-    stops: int
-    rebalances: int
-    failovers: int
-    outages: int
-    slownesses: int
-    small_packets: int
+    map: int
+    book: int
 
 
 @attrs.frozen
 class Plan:
-    """One run."""
+    """One run; `amounts`: strikes, chances and shares by fault; `injected`: how many of the log's faults are in it."""
 
     seed: int
     book: Path
@@ -87,8 +82,22 @@ class Plan:
     facts: dict[Place, Fact]
     voids: int  # how many there are, appended to the log
     cursed: frozenset[Identity]  # events that their shard refuses to store
-    rates: Rates
+    amounts: Mapping[Fault, float]
+    injected: Mapping[Fault, int]
     faulty_until_ms: int
+
+    def random(self, fault: Fault) -> Random:
+        """Return the stream of random numbers that decides when and whom a fault strikes."""
+        return Random(f"{self.seed} strikes {fault.name}")
+
+    def map_of(self, versions: Versions) -> ShardMap:
+        """Return the shard map as it is after some releases: everything stays where it is."""
+        return attrs.evolve(self.shardmap, version=versions.map)
+
+    @property
+    def first(self) -> Versions:
+        """Return what the first workers start with."""
+        return Versions(self.shardmap.version, pricer(self.book).book.version)
 
 
 @lru_cache(maxsize=2)
@@ -97,42 +106,61 @@ def pricer(book: Path) -> Pricer:
     return Pricer(load(book))
 
 
+@lru_cache(maxsize=16)
+def pricer_at(book: Path, version: int) -> Pricer:
+    """Return the pricer of a later version of a book, which prices as the first one does."""
+    return Pricer(attrs.evolve(load(book), version=version))
+
+
 @lru_cache(maxsize=len(_MODELS))
 def _pool(number: int) -> tuple[list[bytes], list[str]]:
     """Return a block of events and what each is: making it takes longer than a run."""
     model, accounts = _MODELS[number]
-    faults = Faults(duplicates=0.12, late=0.05, out_of_order=0.1, malformed=0.12, duplicate_window=40)
+    faults = Faults(duplicates=0.12, late=0.05, malformed=0.12, duplicate_window=40)
     workload = Workload(model=model, seed=number, accounts=accounts, faults=faults, credits=0.06)
     return workload.payloads(0, BLOCK_EVENTS), workload.kinds(0, BLOCK_EVENTS)
 
 
-def plan_of(seed: int) -> Plan:
-    """Return the plan of a seed, always the same."""
+def plan_of(seed: int, without: Collection[Fault] = (), events_max: int = EVENTS[1]) -> Plan:
+    """Return the plan of a seed, always the same; less the faults and the events that a shorter run leaves out."""
     rng = Random(seed)
+    amounts = _amounts(seed, without)
     spreading = rng.choice(list(Spreading))
     shardmap = _shardmap(rng)
-    faulty_until_ms = rng.randint(*FAULTY_MS)
-    log = _log(rng, spreading, faulty_until_ms)
     # Counters cannot be spread; the real telecom book has prices that tiers cannot stand in for.
     book = LINEAR if shardmap.spreads or rng.random() < 0.3 else CUMULATIVE
-    voids = _append_voids(log, spreading, Random(f"voids {seed}"), faulty_until_ms) if book == LINEAR else 0
+    limits, workers = _limits(rng), rng.randint(1, 3)
+    faulty_until_ms = rng.randint(*FAULTY_MS)
+    log, injected = _log(rng, seed, spreading, faulty_until_ms, amounts, events_max)
+    voids = _append_voids(log, spreading, seed, faulty_until_ms, amounts) if book == LINEAR else 0
     facts = facts_of(log, shardmap, pricer(book))
     billable = sorted({fact.identity for fact in facts.values() if fact.identity is not None and fact.parts == 1})
-    cursed = rng.sample(billable, min(len(billable), rng.choice((0, 0, 0, 1, 3))))
+    poisonous = min(len(billable), int(amounts[Fault.POISON]))
     return Plan(
         seed=seed,
         book=book,
         spreading=spreading,
         shardmap=shardmap,
-        limits=_limits(rng),
-        workers=rng.randint(1, 3),
+        limits=limits,
+        workers=workers,
         log=log,
         facts=facts,
         voids=voids,
-        cursed=frozenset(cursed),
-        rates=_rates(rng),
+        cursed=frozenset(Random(f"{seed} poison").sample(billable, poisonous)),
+        amounts=amounts,
+        injected=injected | {Fault.VOID: voids},
         faulty_until_ms=faulty_until_ms,
     )
+
+
+def _amounts(seed: int, without: Collection[Fault]) -> dict[Fault, float]:
+    calm = Random(f"{seed} calm").random() < _CALM
+    amounts: dict[Fault, float] = {}
+    for fault in DRAWN:
+        amount = Random(f"{seed} amount {fault.name}").choice(fault.odds.choices)
+        of_log = fault.odds.kind is Kind.SHARE or fault in {Fault.RESENT, Fault.VOID, Fault.POISON}
+        amounts[fault] = 0 if fault in without or (calm and not of_log) else amount
+    return amounts
 
 
 def facts_of(log: Log, shardmap: ShardMap, pricer: Pricer) -> dict[Place, Fact]:
@@ -159,38 +187,75 @@ def facts_of(log: Log, shardmap: ShardMap, pricer: Pricer) -> dict[Place, Fact]:
     return {place: attrs.evolve(facts[place], parts=parts.get(place, 0)) for place in payloads}
 
 
-def _log(rng: Random, spreading: Spreading, faulty_until_ms: int) -> Log:
+def _log(
+    rng: Random,
+    seed: int,
+    spreading: Spreading,
+    faulty_until_ms: int,
+    amounts: Mapping[Fault, float],
+    events_max: int,
+) -> tuple[Log, dict[Fault, int]]:
     bodies, kinds = _pool(rng.randrange(len(_MODELS)))
     count = rng.randint(*EVENTS)
     start = rng.randrange(BLOCK_EVENTS - count)
-    rows = range(start, start + count)
+    left_out = {kind for kind in {*kinds} if not amounts[_fault_of_kind(kind)]} - {ORDINARY}
     if spreading is Spreading.ANYWHERE:
-        rows = [row for row in rows if kinds[row] != CONFLICT]  # type: ignore[assignment]
+        left_out.add(CONFLICT)
+    rows = [row for row in range(start, start + count) if kinds[row] not in left_out]
     if spreading is Spreading.ANYWHERE_WITH_CONFLICTS:  # a reseller's shard may have met the other body first
-        rows = [row for row in rows if b'"reseller"' not in bodies[row]]  # type: ignore[assignment]
+        rows = [row for row in rows if b'"reseller"' not in bodies[row]]
+    rows = rows[:events_max]
+    injected = dict.fromkeys(Fault, 0)
+    for row in rows:
+        if kinds[row] != ORDINARY:
+            injected[_fault_of_kind(kinds[row])] += 1
     chosen = [bodies[row] for row in rows]
-    for _ in range(rng.choice((0, 0, 1, 3))):  # a producer that sends a whole batch again
-        at, length = rng.randrange(len(chosen)), rng.randint(2, 20)
+    resent = Random(f"{seed} resent")
+    for _ in range(int(amounts[Fault.RESENT])):
+        at, length = resent.randrange(len(chosen)), resent.randint(2, 20)
         chosen[at + length : at + length] = chosen[at : at + length]
-    log = Log(rng.randint(1, 4), first_offset=rng.choice((0, 0, 17)))
-    partitions = sorted(log.starts)
-    gaps = rng.choice(((0,), (0, 0, 0, 1), (0, 1, 5)))
+        injected[Fault.RESENT] += 1
+    injected[Fault.OUT_OF_ORDER] = _disorder(chosen, amounts[Fault.OUT_OF_ORDER], Random(f"{seed} disorder"))
+    partitions = rng.randint(1, 4)
+    appears_ms = dict.fromkeys(range(partitions), 0)
+    if amounts[Fault.PARTITION_ADDED]:
+        appears_ms[partitions] = Random(f"{seed} added").randint(1, faulty_until_ms - 1)
+    log = Log(appears_ms, first_offset=rng.choice((0, 0, 17)))
     last_ms = rng.choice((0, faulty_until_ms // 2, faulty_until_ms))  # from all at once to a log that never rests
     homes: dict[bytes, int] = {}
+    placing, gaps = Random(f"{seed} placing"), Random(f"{seed} gaps")
     for number, body in enumerate(chosen):
-        partition = rng.choice(partitions)
+        partition = placing.choice(sorted(log.starts))
         if spreading is Spreading.BY_ACCOUNT:
             partition = homes.setdefault(_account(body), partition)
-        log.append(partition, body, rng.choice(gaps), readable_ms=last_ms * number // len(chosen))
-    return log
+        gap = gaps.choice((1, 1, 5)) if gaps.random() < amounts[Fault.GAP] else 0
+        injected[Fault.GAP] += gap > 0
+        log.append(partition, body, gap, readable_ms=last_ms * number // len(chosen))
+    return log, injected
 
 
-def _append_voids(log: Log, spreading: Spreading, rng: Random, faulty_until_ms: int) -> int:
+def _fault_of_kind(kind: str) -> Fault:
+    """Return the fault of an event of the generators that is not as it should be."""
+    return {DUPLICATE: Fault.DUPLICATE, CONFLICT: Fault.CONFLICT}.get(kind, Fault.MALFORMED)
+
+
+def _disorder(bodies: list[bytes], share: float, rng: Random) -> int:
+    """Let some records fall behind later ones; returns how many."""
+    delayed = [at for at in range(len(bodies) - 1) if rng.random() < share]
+    for at in reversed(delayed):
+        bodies.insert(min(at + rng.randint(1, _DELAY_MAX), len(bodies) - 1), bodies.pop(at))
+    return len(delayed)
+
+
+def _append_voids(
+    log: Log, spreading: Spreading, seed: int, faulty_until_ms: int, amounts: Mapping[Fault, float]
+) -> int:
     """Void some events, the same ones twice at times; where partitions are not by account, many before they are read.
 
     Under tiers it would be a matter of order what an event was charged, and so what its void takes back.
     """
-    places = rng.choices(log.order, k=rng.choice((0, 1, 4, 20)))
+    rng = Random(f"{seed} voids")
+    places = rng.choices(log.order, k=int(amounts[Fault.VOID]))
     payloads, count = log.payloads(), 0
     for place in places:
         try:
@@ -233,10 +298,3 @@ def _limits(rng: Random) -> Limits:
         retry_backoff_max_ms=rng.choice((20, 100, 300)),
         catchup_readers_max=rng.choice((1, 2, 4)),
     )
-
-
-def _rates(rng: Random) -> Rates:
-    if rng.random() < 0.05:
-        return Rates(0, 0, 0, *[0] * 8)  # what fails here fails without any fault
-    refused, reply_lost, late = (rng.choice((0.0, 0.02, 0.1)) for _ in range(3))
-    return Rates(refused, reply_lost, late, *(rng.choice((0, 0, 1, 2)) for _ in range(8)))

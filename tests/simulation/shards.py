@@ -1,11 +1,12 @@
 """A simulated shard: a `MemoryShard` behind sessions, with the faults of a database server, checked at every write.
 
-Permitted faults (`world` says when): being down, being slow, refusing large packets, refusing events that it cannot
-store, and a failover: all sessions end and the last transactions are lost, acknowledged or not. A transaction is
-applied whole or not at all, and one at a time.
+Permitted faults (see `faults`): being down, being slow, refusing large packets, refusing events that it cannot store,
+and a failover: all sessions end and the last writes are lost, acknowledged or not. A request that was sent over a
+session to the old server never reaches the new one. A transaction is applied whole or not at all, and one at a time.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import attrs
@@ -25,8 +26,10 @@ from tests.simulation.check import (
     check_move,
     check_sums,
     check_transaction,
+    expect,
 )
-from tests.simulation.plan import Plan
+from tests.simulation.faults import Fault
+from tests.simulation.plan import Plan, Versions
 
 Answer = Standing | Refused | Applied | Mapping[PartKey, Known]
 SPARSE: Final = 16  # transactions between two checks of all sums: the cheap checks see every one of them
@@ -40,9 +43,9 @@ class Session:
 
 
 class Shard:
-    """One shard and everything that was committed to it, in order."""
+    """One shard and everything that was committed to it, in order; `on_write` is told of every write."""
 
-    def __init__(self, index: int, plan: Plan) -> None:
+    def __init__(self, index: int, plan: Plan, counts: Counter[Fault], on_write: Callable[[], None]) -> None:
         self.name = plan.shardmap.shards[index]
         self.memory = MemoryShard(self.name)
         self.positions: dict[int, int] = {}  # what the cursors must say
@@ -53,8 +56,11 @@ class Shard:
         self.committed = 0
         self._index = index
         self._plan = plan
+        self._faults = counts
+        self._on_write = on_write
         self._journal: list[Claim | Transaction] = []
         self._counts: Counts = {}
+        self._newest = Versions(0, 0)  # the highest that any worker has claimed with
 
     def serve(self, session: Session, call: ClaimCursors | Look | Apply) -> Answer:
         """Do what a call asks for, in one instant."""
@@ -63,18 +69,20 @@ class Shard:
         if self.down or session.generation != self.generation:
             return Refused(Reaction.RECONNECT, f"{self.name}: no connection")
         match call:
-            case ClaimCursors():
-                return self._claim(call.claim)
             case Look():
                 return self.memory.existing(call.keys)
+            case ClaimCursors():
+                answer: Answer = self._claim(call.claim)
             case Apply():
-                return self._apply(call.transaction)
+                answer = self._apply(call.transaction)
+        self._on_write()
+        return answer
 
     def fail_over(self, lost: int) -> list[str]:
         """Become a copy that lacks the last writes; returns what was lost, in words."""
         keep = max(len(self._journal) - lost, 0)
         journal, gone = self._journal[:keep], self._journal[keep:]
-        self._journal, self.positions, self._counts = [], {}, {}
+        self._journal, self.positions, self._counts, self._newest = [], {}, {}, Versions(0, 0)
         self.generation += 1
         self.memory.rewind(Tables())
         for write in journal:
@@ -82,6 +90,7 @@ class Shard:
             if isinstance(answer, Refused):
                 raise SimulationError(f"{self.name}: history does not repeat itself: {answer.detail}")
         check_sums(self.memory, self._plan.book)
+        self._faults[Fault.FAILOVER] += bool(gone)
         return [_words(write) for write in gone]
 
     def _claim(self, claim: Claim) -> Standing:
@@ -89,6 +98,8 @@ class Shard:
         for partition, start in claim.starts.items():
             self.positions.setdefault(partition, start)
         self._journal.append(claim)
+        newest = self._newest
+        self._newest = Versions(max(newest.map, claim.map_version), max(newest.book, claim.book_version))
         self._check_cursors()
         return standing
 
@@ -97,10 +108,12 @@ class Shard:
         rows = transaction.records.tuples()
         identities = {(account, day_number(day), event) for _, account, day, event, *_ in rows}
         if in_order and identities & self._plan.cursed:
+            self._faults[Fault.POISON] += 1
             return Refused(Reaction.BISECT, f"{self.name}: a value is out of range")
         if self.packet_events_max is not None:
             events = len(identities) + len(transaction.quarantine)
             if events > self.packet_events_max:
+                self._faults[Fault.SMALL_PACKETS] += 1
                 return Refused(Reaction.SPLIT, f"{self.name}: {events} events are too much for a packet")
         return self._commit(transaction)
 
@@ -109,6 +122,8 @@ class Shard:
         if isinstance(outcome, Applied):
             self._journal.append(transaction)
             self.committed += 1
+            versions = Versions(transaction.map_version, transaction.book_version)
+            expect(f"{self.name}: versions that may write", versions, self._newest)
             for move in transaction.moves:
                 check_move(self.name, move, self.positions.get(move.partition), self._at_home(move))
                 self.positions[move.partition] = move.stop

@@ -1,110 +1,130 @@
-"""The world of a simulation: clock, network, group coordinator, and everything that may go wrong, drawn from one seed.
+"""The world of a simulation: clock, network, group coordinator, workers and the end, driven by one seed.
 
-Permitted faults, all of which end at `Plan.faulty_until_ms`:
-
-- worker: crash (engine and sessions are lost, what was sent still arrives); pause and resume (it then answers, sends
-  and believes what it believed before: a zombie); graceful stop and restart;
-- group: rebalances at any moment, told to each worker at another time, so that partitions have two owners or none;
-- call to a shard: any delay; refused before anything happened, with every reaction for which a server does so;
-  committed but the reply lost; reply given up on while the request is still on its way, so that it arrives later;
-- shard: down for a while, slow for a while, small packets for a while, events that it cannot store, and failover:
-  sessions end and the last writes are lost, acknowledged or not. A request that was sent over a session to the old
-  server never reaches the new one;
-- log: gaps between offsets, chunks of any size, copies of events (in any partition), events out of order, bodies that
-  conflict, malformed events; records that are all there at once, or come little by little.
-
-Not permitted: a shard that applies half a transaction, a log that loses or reorders records within a partition.
-Once the faults are over, every shard must have applied the whole log within `GRACE_MS`.
+Owns the order in which everything happens. `faults` declares what may go wrong, `havoc` does it. Once the faults are
+over, every shard must have applied the whole log within `GRACE_MS`.
 """
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from random import Random
 from typing import Final
 
 import attrs
 
-from tests.simulation.check import SimulationError, check_end
+from billing.errors import BillingError, LogChangedError, VersionFencedError
+from tests.simulation.check import Freshness, SimulationError, check_end
 from tests.simulation.clock import Clock
 from tests.simulation.crew import Call, Worker
+from tests.simulation.faults import Fault
+from tests.simulation.havoc import Havoc
 from tests.simulation.network import Network
-from tests.simulation.plan import Plan, plan_of
+from tests.simulation.plan import EVENTS, Plan, plan_of
 from tests.simulation.shards import Shard
 
-GRACE_MS: Final = 30_000  # of simulated time; a hundred times the longest backoff, beyond which nothing is under way
-STEPS_MAX: Final = 100_000  # an engine that asks for something again and again at one moment never gets there
-_STOP_MS: Final = 300  # what a graceful stop may take
+GRACE_MS: Final = 10_000  # of simulated time; thirty times the longest backoff, beyond which nothing is under way
+STEPS_MAX: Final = 40_000  # an engine that asks for something again and again at one moment never gets there
+_STARTED_AT_MS: Final = (3 * 10**8, 10**9)  # what the clocks of workers begin at: none ever shows less than 0
 
 
 @attrs.frozen
 class Result:
-    """What a run did, for those who watch."""
+    """What a run did, for those who watch; faults: how often each of them was really injected."""
 
     events: int
     transactions: int
     simulated_ms: int
     steps: int
+    faults: Mapping[Fault, int]
 
 
-def simulate(seed: int, trace: Callable[[str], None] | None = None) -> Result:
-    """Run the world of a seed to its end and check it.
+def simulate(
+    seed: int,
+    trace: Callable[[str], None] | None = None,
+    without: Collection[Fault] = (),
+    events_max: int = EVENTS[1],
+) -> Result:
+    """Run the world of a seed to its end and check it; `without` and `events_max` make a smaller one of it.
 
     Raises: SimulationError, with the line that shows the same again.
     """
     try:
-        return World(plan_of(seed), trace).run()
+        return World(plan_of(seed, without, events_max), trace).run()
     except Exception as error:
-        raise SimulationError(f"{error!r}; to see it: python -m tests.simulation --seed {seed}") from error
+        again = reproduction(seed, without, events_max)
+        raise SimulationError(f"{error!r}; to see it: {again}") from error
+
+
+def reproduction(seed: int, without: Collection[Fault] = (), events_max: int = EVENTS[1]) -> str:
+    """Return the command that shows a run."""
+    words = f"python -m tests.simulation --seed {seed}"
+    if without:
+        words += f" --without {','.join(sorted(fault.words for fault in without))}"
+    return words + (f" --events {events_max}" if events_max < EVENTS[1] else "")
 
 
 class World:
     """One run of one plan."""
 
     def __init__(self, plan: Plan, trace: Callable[[str], None] | None = None) -> None:
+        self.plan = plan
         self.clock = Clock(trace)
-        self._plan = plan
+        self.counts: Counter[Fault] = Counter(plan.injected)
+        self.workers: list[Worker] = []
+        self.releases = [plan.first]  # of map and book, the newest last
         self._rng = Random(plan.seed ^ 0x5EED)  # another stream than the plan's
-        self._shards = [Shard(index, plan) for index in range(len(plan.shardmap.shards))]
-        self._network = Network(plan, self.clock, self._rng, self._shards)
-        self._workers: list[Worker] = []
+        self._freshness = Freshness()
+        self.shards = [Shard(index, plan, self.counts, self._written) for index in range(len(plan.shardmap.shards))]
+        self.network = Network(plan, self.clock, self._rng, self.shards, self.counts)
         self._hired = 0
+        self._absent = 0  # workers that stopped because the log is damaged, and wait for a person
         self._epoch = 0
 
     def run(self) -> Result:
         """Let everything happen in order until nothing is left to do."""
-        for _ in range(self._plan.workers):
-            self._hire()
-        self._rebalance()
-        self._plan_faults()
-        self.clock.at(self._plan.faulty_until_ms, self._heal)
+        for _ in range(self.plan.workers):
+            self.hire()
+        self.rebalance()
+        Havoc(self).plan_strikes()
         steps = 0
         while not self._is_done():
             self.clock.step()
             steps += 1
-            if self.clock.now_ms > self._plan.faulty_until_ms + GRACE_MS or steps > STEPS_MAX:
-                stands = [shard.positions for shard in self._shards]
-                raise SimulationError(f"starved: shards stand at {stands}, the log ends at {self._plan.log.ends}")
-        check_end(self._plan, [shard.memory for shard in self._shards])
+            if self.clock.now_ms > self.plan.faulty_until_ms + GRACE_MS or steps > STEPS_MAX:
+                stands = [shard.positions for shard in self.shards]
+                raise SimulationError(f"starved: shards stand at {stands}, the log ends at {self.plan.log.ends}")
+        check_end(self.plan, [shard.memory for shard in self.shards])
         self.clock.say("all applied and checked")
-        committed = sum(shard.committed for shard in self._shards)
-        return Result(len(self._plan.log.order), committed, self.clock.now_ms, steps)
+        committed = sum(shard.committed for shard in self.shards)
+        return Result(len(self.plan.log.order), committed, self.clock.now_ms, steps, self.counts)
 
     @property
-    def _faulty(self) -> bool:
-        return self.clock.now_ms < self._plan.faulty_until_ms
+    def faulty(self) -> bool:
+        """Tell whether anything may go wrong now."""
+        return self.clock.now_ms < self.plan.faulty_until_ms
 
     def _is_done(self) -> bool:
-        ends = self._plan.log.ends
-        return (
-            not self._faulty and not self._network.on_the_way and all(shard.positions == ends for shard in self._shards)
-        )
+        ends = self.plan.log.ends
+        return not self.faulty and not self.network.on_the_way and all(s.positions == ends for s in self.shards)
+
+    def _written(self) -> None:
+        self._freshness.check([shard.memory for shard in self.shards])
+
+    def announce_rollback(self) -> None:
+        """Let what readers see go back, this once."""
+        self._freshness.forget()
 
     # --- workers ---
 
-    def _hire(self) -> None:
+    def hire(self) -> None:
+        """Start a worker, with the files that have reached its machine."""
         self._hired += 1
-        worker = Worker(f"worker-{self._hired}", self._plan, self)
-        self._workers.append(worker)
-        self.clock.say(worker.name, "starts")
+        newest = not self.faulty or self._rng.random() < 0.7
+        versions = self.releases[-1] if newest else self._rng.choice(self.releases)
+        self.counts[Fault.NEW_BOOK] += versions.book > self.plan.first.book
+        self.counts[Fault.NEW_MAP] += versions.map > self.plan.first.map
+        worker = Worker(f"worker-{self._hired}", self.plan, versions, self._rng.randint(*_STARTED_AT_MS), self)
+        self.workers.append(worker)
+        self.clock.say(worker.name, "starts with map", versions.map, "and book", versions.book)
         period_ms = self._rng.choice((2, 5, 20))
 
         def tick() -> None:
@@ -114,38 +134,77 @@ class World:
 
         self.clock.after(period_ms, tick)
 
-    def _dismiss(self, worker: Worker, why: str) -> None:
-        if worker.alive:
-            worker.alive = False
-            self._workers.remove(worker)
-            self.clock.say(worker.name, why)
+    def dismiss(self, worker: Worker, why: str) -> None:
+        """End a worker; another one starts in its place soon."""
+        if self._end(worker, why):
             self.clock.after(self._rng.randint(0, 200), self._replace)
 
-    def _replace(self) -> None:
-        self._hire()
-        self._rebalance()
+    def _end(self, worker: Worker, why: str) -> bool:
+        if not worker.alive:
+            return False
+        worker.alive = False
+        self.workers.remove(worker)
+        self.clock.strike(worker.name, why)
+        return True
 
-    def _rebalance(self) -> None:
+    def _replace(self) -> None:
+        self.hire()
+        self.rebalance()
+
+    def halted(self, worker: Worker, error: BillingError) -> None:
+        """Hear that a worker has stopped by itself; one that had no reason to is a defect."""
+        damage = self.plan.log.damage
+        if isinstance(error, VersionFencedError) and worker.versions != self.releases[-1]:
+            self.dismiss(worker, f"stops: {error}")
+        elif isinstance(error, LogChangedError) and damage is not None:
+            self.counts[damage.fault] += 1
+            self._absent += self._end(worker, f"stops: {error}")
+            self.clock.after(self._rng.randint(0, 100), self.rebalance)
+            self.clock.after(self._rng.randint(50, 600), lambda: self._repair(damage))
+        else:
+            raise SimulationError(f"{worker.name} halts: {error}")
+
+    def _repair(self, damage: object) -> None:
+        """Be the person who has heard a worker stop, and brings back what the log has lost."""
+        if self.plan.log.damage is not damage:
+            return
+        self.plan.log.damage = None
+        self.clock.say("the log is whole again")
+        absent, self._absent = self._absent, 0
+        for _ in range(absent):
+            self.hire()
+        self.rebalance()
+
+    # --- the group ---
+
+    def rebalance(self) -> None:
         """Assign partitions to workers; each hears of it in its own time, the paused ones when they are back."""
         self._epoch += 1
         epoch = self._epoch
         # The group leaves out whom it does not hear of, until nobody else is left.
-        candidates = [worker for worker in self._workers if not (worker.paused or worker.stopping)] or self._workers
+        candidates = [worker for worker in self.workers if not (worker.paused or worker.stopping)] or self.workers
         if not candidates:
             return
-        assigned: dict[Worker, list[int]] = {worker: [] for worker in self._workers}
-        for partition in self._plan.log.starts:
+        assigned: dict[Worker, list[int]] = {worker: [] for worker in self.workers}
+        for partition in self.plan.log.partitions(self.clock.now_ms):
             assigned[self._rng.choice(candidates)].append(partition)
         for worker, partitions in assigned.items():
-            delay_ms = self._rng.randint(0, 60) if self._faulty else 0
+            delay_ms = self._rng.randint(0, 60) if self.faulty else 0
             self.clock.after(delay_ms, self._telling(worker, partitions, epoch))
 
     def _telling(self, worker: Worker, partitions: Iterable[int], epoch: int) -> Callable[[], None]:
-        return lambda: worker.hear(lambda: worker.own(partitions, epoch))
+        def tell() -> None:
+            others = frozenset[int]().union(*(other.owned for other in self.workers if other is not worker))
+            self.counts[Fault.TWO_OWNERS] += len(others.intersection(partitions))
+            worker.own(partitions, epoch)
+
+        return lambda: worker.hear(tell)
+
+    # --- what workers ask for ---
 
     def call(self, worker: Worker, call: Call) -> None:
         """Send a call to its shard; the answer comes to `Worker.answer` later."""
-        self._network.send(worker, call)
+        self.network.send(worker, call)
 
     def start_reading(self, worker: Worker, reader: int) -> None:
         """Read for this reader from now on, until it is closed."""
@@ -156,113 +215,19 @@ class World:
             return
         reader = worker.readers[number]
         appetite = worker.engine.appetite(number)
-        if appetite:
-            records = self._plan.log.read(
-                reader.positions, self._rng.randint(1, appetite), self.clock.now_ms, self._rng
-            )
-            generation = reader.generation
+        if not appetite:
+            self.start_reading(worker, number)
+            return
+        records_max = self._rng.randint(1, appetite)
+        try:
+            records = self.plan.log.read(reader.positions, records_max, self.clock.now_ms, self._rng)
+        except LogChangedError as error:
+            self.halted(worker, error)
+            return
+        generation = reader.generation
 
-            def deliver() -> None:
-                worker.take(number, generation, records)
-                self.start_reading(worker, number)
-
-            self.clock.after(self._rng.choice((0, 0, 0, 5, 30)), lambda: worker.hear(deliver))
-        else:
+        def deliver() -> None:
+            worker.take(number, generation, records)
             self.start_reading(worker, number)
 
-    # --- faults ---
-
-    def _plan_faults(self) -> None:
-        rates = self._plan.rates
-        for strikes, strike in (
-            (rates.crashes, self._crash),
-            (rates.pauses, self._pause),
-            (rates.stops, self._stop),
-            (rates.rebalances, self._rebalance),
-            (rates.failovers, self._fail_over),
-            (rates.outages, self._outage),
-            (rates.slownesses, self._slow_down),
-            (rates.small_packets, self._shrink_packets),
-        ):
-            for _ in range(strikes):
-                # Some strike at the last moment, when the engine may have nothing left to do.
-                last_ms = self._plan.faulty_until_ms - 1
-                self.clock.at(last_ms if self._rng.random() < 0.25 else self._rng.randint(0, last_ms), strike)
-
-    def _heal(self) -> None:
-        """End all faults; nothing else is done for the engine, so that it must find out by itself."""
-        self.clock.say("the faults are over")
-        for shard in self._shards:
-            shard.down, shard.delay_factor, shard.packet_events_max = False, 1, None
-        for worker in list(self._workers):
-            worker.resume()
-
-    def _crash(self) -> None:
-        if self._workers:
-            self._dismiss(self._rng.choice(self._workers), "crashes")
-
-    def _pause(self) -> None:
-        if self._workers:
-            worker = self._rng.choice(self._workers)
-            worker.paused = True
-            self.clock.say(worker.name, "is paused")
-            self.clock.after(self._rng.randint(0, 100), self._rebalance)
-            self.clock.after(self._rng.randint(20, 800), lambda: self._resume(worker))
-
-    def _resume(self, worker: Worker) -> None:
-        if worker.alive and worker.paused:
-            self.clock.say(worker.name, "is back")
-            worker.resume()
-            self.clock.after(self._rng.randint(0, 100), self._rebalance)
-
-    def _stop(self) -> None:
-        if not self._workers:
-            return
-        worker = self._rng.choice(self._workers)
-        self.clock.say(worker.name, "is told to stop")
-        deadline_ms = self.clock.now_ms + self._rng.randint(0, _STOP_MS)
-
-        def watch() -> None:
-            if worker.engine.drained or self.clock.now_ms >= deadline_ms:
-                self._dismiss(worker, "stops")
-            else:
-                self.clock.after(2, watch)
-
-        worker.hear(worker.stop)
-        self.clock.after(2, watch)
-
-    def _fail_over(self) -> None:
-        shard = self._rng.choice(self._shards)
-        lost = shard.fail_over(self._rng.choice((0, 1, 1, 2, 5, 20)))
-        self.clock.say(shard.name, "fails over and loses", lost)
-
-    def _outage(self) -> None:
-        shard = self._rng.choice(self._shards)
-        self.clock.say(shard.name, "is down")
-        shard.down = True
-        shard.generation += 1
-
-        def end() -> None:
-            shard.down = False
-            self.clock.say(shard.name, "is up")
-
-        self.clock.after(self._rng.randint(10, 1_000), end)
-
-    def _slow_down(self) -> None:
-        shard = self._rng.choice(self._shards)
-        shard.delay_factor = self._rng.choice((10, 50, 100))
-        self.clock.say(shard.name, "is slow")
-
-        def end() -> None:
-            shard.delay_factor = 1
-
-        self.clock.after(self._rng.randint(50, 1_000), end)
-
-    def _shrink_packets(self) -> None:
-        shard = self._rng.choice(self._shards)
-        shard.packet_events_max = self._rng.randint(2, 6)
-
-        def end() -> None:
-            shard.packet_events_max = None
-
-        self.clock.after(self._rng.randint(50, 1_000), end)
+        self.clock.after(self._rng.choice((0, 0, 0, 5, 30)), lambda: worker.hear(deliver))

@@ -37,3 +37,10 @@ def test_as_of_is_the_slowest_shard():
 
     found = as_of({"s1": [cursor("l", 0, 5), cursor("l", 1, 9)], "s2": [cursor("l", 0, 7), cursor("l", 1, 2)]})
     assert [(one["log"], one["partition"], one["position"]) for one in found] == [("l", 0, 5), ("l", 1, 2)]
+
+
+def test_as_of_says_nothing_where_a_shard_has_not_begun():
+    """A reader would be told of a position that his second shard has not reached, and later of an earlier one."""
+    begun, both = CursorRow("l", 0, 5, 1, 1, 0, 0, 0, 5, 5), CursorRow("l", 1, 9, 1, 1, 0, 0, 0, 9, 9)
+    assert [one["partition"] for one in as_of({"s1": [begun, both], "s2": [both]})] == [1]
+    assert as_of({"s1": [begun], "s2": []}) == []

@@ -253,6 +253,21 @@ def test_new_events_wait_for_company_no_longer_than_told(rig):
 # --- one in flight ---
 
 
+def test_a_clock_that_is_set_back_delays_nothing(rig):
+    """A shard's events would wait until the clock has come to where it was: for a day, if it was set back by one."""
+    back = rig([event(0, 0), event(1, 1)])
+    back.tick(10**8)
+    back.own()
+    back.answer(0)
+    back.answer(1, Refused(Reaction.RECONNECT, "down"))
+    back.read()
+    back.tick(-86_400_000)
+    back.tick(LIMITS.flush_interval_ms)
+    assert back.next(0, Apply).transaction.events == 1
+    back.tick(LIMITS.retry_backoff_max_ms)
+    back.next(1, ClaimCursors)
+
+
 def test_one_transaction_is_in_flight_per_shard(rig):
     """The second would be fenced for the first, or both be applied out of order."""
     busy = rig([event(n, shard=0) for n in range(30)])

@@ -67,13 +67,17 @@ def _is_input(column: str) -> bool:
 def _write(example: Example, folder: Path) -> Path:
     for name, content in example.files.items():
         (folder / name).write_text(content, encoding="utf-8")
-    text = example.yaml
-    if "charges:" not in text:
-        rule = "".join(f"    {line}\n" for line in text.strip().splitlines())
-        text = f"charges:\n- group: usage\n  rules:\n  - id: example\n{rule}"
     path = folder / "book.yaml"
-    path.write_text(HEAD + text, encoding="utf-8")
+    path.write_text(HEAD + charges_of(example), encoding="utf-8")
     return path
+
+
+def charges_of(example: Example) -> str:
+    """Return an example's part of a book: as it stands, or as that of the one rule whose price it shows."""
+    if "charges:" in example.yaml:
+        return example.yaml
+    rule = "".join(f"    {line}\n" for line in example.yaml.strip().splitlines())
+    return f"charges:\n- group: usage\n  rules:\n  - id: example\n{rule}"
 
 
 def _event(row: dict[str, str]) -> dict[str, object]:

@@ -14,7 +14,7 @@ from rules import books_path
 from tests.rulebooks import HEAD
 from tests.unit.rules import test_cases, test_load
 from tests.unit.rules.price import test_call, test_free_percentage, test_graduated, test_package
-from tests.unit.rules.test_models import PAGES, examples
+from tests.unit.rules.test_models import PAGES, charges_of, examples
 
 BOOK: dict[str, Any] = json.loads((books_path() / "schema.json").read_text(encoding="utf-8"))
 CASES: dict[str, Any] = json.loads((books_path() / "cases.schema.json").read_text(encoding="utf-8"))
@@ -111,11 +111,7 @@ def test_every_example_of_the_format_satisfies_the_schema() -> None:
 def test_every_example_of_a_model_satisfies_the_schema(page: Path) -> None:
     """The model would be marked as wrong in the editor of whoever follows its page."""
     for example in examples(page):
-        text = example.yaml
-        if not text.lstrip().startswith("charges:"):
-            rule = "".join(f"    {line}\n" for line in text.strip().splitlines())
-            text = f"charges:\n- group: usage\n  rules:\n  - id: example\n{rule}"
-        assert _faults(BOOK, HEAD + text) == []
+        assert _faults(BOOK, HEAD + charges_of(example)) == []
 
 
 def test_a_whole_book_satisfies_the_schema() -> None:
