@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.adapters.memory import MemoryShard
@@ -15,6 +15,7 @@ from generators import oracle
 from generators.oracle_credit import Credit, Terms, standing
 from rules.burndown import Charged, Grant, drawn
 from tests.credited import agreed, bill, standing_of
+from tests.examples import examples
 from tests.pipeline import COUNTING, Pipeline, pipeline_in
 from tests.simulation.check import check_sums
 
@@ -86,7 +87,7 @@ def _check(shard: MemoryShard, expected: oracle.Expected) -> None:
         agreed(shard, expected, account, AT_US)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(log=logs(), cuts=st.sets(st.integers(1, 23)), looks=st.booleans())
 def test_linear_standings_are_the_oracles(
     linear: tuple[Pipeline, Path], log: list[bytes], cuts: set[int], *, looks: bool
@@ -99,7 +100,7 @@ def test_linear_standings_are_the_oracles(
     _check(shard, oracle.run(log, book))
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(log=logs(), cuts=st.sets(st.integers(1, 23)))
 def test_counting_standings_are_the_oracles(counting: tuple[Pipeline, Path], log: list[bytes], cuts: set[int]) -> None:
     """Under volume prices, which may charge below zero, grants would pay for what costs nothing any more."""
@@ -109,7 +110,7 @@ def test_counting_standings_are_the_oracles(counting: tuple[Pipeline, Path], log
     _check(shard, oracle.run(log, book))
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(log=logs(), data=st.data())
 def test_order_changes_no_standing(linear: tuple[Pipeline, Path], log: list[bytes], data: st.DataObject) -> None:
     """Two workers that read the same log at different speeds would leave a customer with other credits."""
@@ -149,7 +150,7 @@ def _oracle_credit(one: Grant) -> Credit:
     return Credit(one.id, one.time_us, terms)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     grants=st.lists(GRANTS, min_size=1, max_size=7, unique_by=lambda one: (one.time_us, one.id)),
     charges=st.lists(CHARGES, min_size=1, max_size=14),
