@@ -13,7 +13,7 @@ from tests.simulation.report import Tally, page_of
 from tests.simulation.world import simulate
 
 CHUNKS = 8
-SEEDS = 256  # about 80 seconds on one core
+SEEDS = 200  # about 80 seconds on one core
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
