@@ -1,38 +1,17 @@
 """Standings of accounts after a log, by the engine on a shard in memory and by the oracle, which must say the same."""
 
-from collections.abc import Sequence
 from decimal import Decimal
 
 import msgspec
 
 from billing.adapters.memory import MemoryShard
 from billing.balance import Balance
-from billing.cursor import Claim
-from billing.fold import part_keys
-from billing.ports import Applied, Reaction, Refused
 from billing.standing import Pieces, Standing, live, standings
 from generators import oracle
 from rules.burndown import Charged, edges
-from tests.pipeline import LOG, Pipeline
 
 PICO = Decimal("1e-12")
 SUMS = ("charged", "credited", "granted", "drawn", "expired", "remaining", "due")
-
-
-def bill(pipeline: Pipeline, pieces: Sequence[Sequence[bytes]], *, looks: bool = False) -> MemoryShard:
-    """Bill pieces of a log one after the other, as the engine does; looks: asks first, which must change nothing."""
-    shard = MemoryShard("s1")
-    shard.claim(Claim(LOG, {0: 0}, 1, 1))
-    start = 0
-    for piece in pieces:
-        batch = pipeline.slice(piece, start)
-        outcome = shard.apply(pipeline.fold(batch, shard.existing(part_keys(batch)) if looks else {}))
-        if isinstance(outcome, Refused):
-            assert (looks, outcome.reaction) == (False, Reaction.DUPLICATES)
-            outcome = shard.apply(pipeline.fold(batch, shard.existing(part_keys(batch))))
-        assert outcome == Applied()
-        start += len(piece)
-    return shard
 
 
 def pieces_of(shard: MemoryShard, account: str) -> Pieces:

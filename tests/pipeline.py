@@ -9,10 +9,13 @@ from typing import Any
 import attrs
 import numpy as np
 
+from billing.adapters.memory import MemoryShard
 from billing.batch import Slice, Span, Spans, route_charges
 from billing.charge import charge
+from billing.cursor import Claim
 from billing.event import Decoder
-from billing.fold import PartKey, Transaction, fold
+from billing.fold import PartKey, Transaction, fold, part_keys
+from billing.ports import Applied, Reaction, Refused
 from billing.rows import decimal_texts
 from billing.voids import Known
 from rules.book import Book
@@ -149,3 +152,19 @@ def plain(columns: Any) -> SimpleNamespace:
         else:
             found[name] = column if name == "tails" else column.tolist()
     return SimpleNamespace(**found)
+
+
+def bill(pipeline: Pipeline, pieces: Sequence[Sequence[bytes]], *, looks: bool = False) -> MemoryShard:
+    """Bill pieces of a log one after the other, as the engine does; looks: asks first, which must change nothing."""
+    shard = MemoryShard("s1")
+    shard.claim(Claim(LOG, {0: 0}, 1, 1))
+    start = 0
+    for piece in pieces:
+        batch = pipeline.slice(piece, start)
+        outcome = shard.apply(pipeline.fold(batch, shard.existing(part_keys(batch)) if looks else {}))
+        if isinstance(outcome, Refused):
+            assert (looks, outcome.reaction) == (False, Reaction.DUPLICATES)
+            outcome = shard.apply(pipeline.fold(batch, shard.existing(part_keys(batch))))
+        assert outcome == Applied()
+        start += len(piece)
+    return shard

@@ -14,9 +14,9 @@ from billing.adapters.memory import MemoryShard
 from generators import oracle
 from generators.oracle_credit import Credit, Terms, standing
 from rules.burndown import Charged, Grant, drawn
-from tests.credited import agreed, bill, standing_of
+from tests.credited import agreed, standing_of
 from tests.examples import examples
-from tests.pipeline import COUNTING, Pipeline, pipeline_in
+from tests.pipeline import COUNTING, Pipeline, bill, pipeline_in
 from tests.simulation.check import check_sums
 
 AT_US = 1_767_225_600_000_000 + 30 * 3_600_000_000

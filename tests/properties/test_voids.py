@@ -1,6 +1,5 @@
 """Properties of voids: whatever is voided, when, and however the log is cut, balances are what the oracle says."""
 
-from collections.abc import Sequence
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -12,14 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.adapters.memory import MemoryShard
-from billing.cursor import Claim
-from billing.fold import part_keys
-from billing.ports import Applied, Reaction, Refused
 from billing.tail import ZERO_LINE_RULE
 from generators import oracle
 from generators.oracle_event import parse
 from tests.examples import examples
-from tests.pipeline import COUNTING, LOG, Pipeline, payload, pipeline_in
+from tests.pipeline import COUNTING, LOG, Pipeline, bill, payload, pipeline_in
 from tests.simulation.check import check_sums
 
 # Few of everything, so that events, their repeats, conflicts and voids meet.
@@ -62,22 +58,6 @@ def counting(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pipeline, Path]:
     return pipeline_in(folder, charges=COUNTING), folder / "book.yaml"
 
 
-def _bill(pipeline: Pipeline, pieces: Sequence[Sequence[bytes]], *, looks: bool) -> MemoryShard:
-    """Bill pieces of a log one after the other, as the engine does; looks: asks first, which must change nothing."""
-    shard = MemoryShard("s1")
-    shard.claim(Claim(LOG, {0: 0}, 1, 1))
-    start = 0
-    for piece in pieces:
-        batch = pipeline.slice(piece, start)
-        outcome = shard.apply(pipeline.fold(batch, shard.existing(part_keys(batch)) if looks else {}))
-        if isinstance(outcome, Refused):
-            assert (looks, outcome.reaction) == (False, Reaction.DUPLICATES)
-            outcome = shard.apply(pipeline.fold(batch, shard.existing(part_keys(batch))))
-        assert outcome == Applied()
-        start += len(piece)
-    return shard
-
-
 def _check(shard: MemoryShard, expected: oracle.Expected, book: Path) -> None:
     tables = shard.tables
     check_sums(shard, book)
@@ -107,7 +87,7 @@ def test_linear_balances_are_the_oracles(
     """A void would take back more, less, or something else than its event was charged."""
     pipeline, book = linear
     edges = sorted({0, len(log), *(cut for cut in cuts if cut < len(log))})
-    shard = _bill(pipeline, [log[a:b] for a, b in pairwise(edges)], looks=looks)
+    shard = bill(pipeline, [log[a:b] for a, b in pairwise(edges)], looks=looks)
     _check(shard, oracle.run(log, book), book)
 
 
@@ -119,7 +99,7 @@ def test_counting_balances_are_the_oracles(
     """Where a batch ends would decide in which tier an event is that comes after a void."""
     pipeline, book = counting
     edges = sorted({0, len(log), *(cut for cut in cuts if cut < len(log))})
-    shard = _bill(pipeline, [log[a:b] for a, b in pairwise(edges)], looks=looks)
+    shard = bill(pipeline, [log[a:b] for a, b in pairwise(edges)], looks=looks)
     _check(shard, oracle.run(log, book), book)
 
 
@@ -136,7 +116,7 @@ def test_order_changes_no_linear_balance(linear: tuple[Pipeline, Path], log: lis
     log = [one for one in log if _same(bodies, one)]
     order = data.draw(st.permutations(log))
     amounts = [
-        {row[1]: sums[:2] for row, sums in _bill(pipeline, [piece], looks=True).tables.balances.items()}
+        {row[1]: sums[:2] for row, sums in bill(pipeline, [piece], looks=True).tables.balances.items()}
         for piece in (log, order)
     ]
     assert _nonzero(amounts[0]) == _nonzero(amounts[1])

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from generators import oracle
-from tests.credited import agreed, bill
-from tests.pipeline import credit, pipeline_in
+from tests.credited import agreed
+from tests.pipeline import bill, credit, pipeline_in
 
 CASES = yaml.safe_load(Path(__file__).with_name("credits.yaml").read_text(encoding="utf-8"))["cases"]
 AT_US = int(datetime(2026, 7, 1, tzinfo=UTC).timestamp()) * 1_000_000

@@ -11,8 +11,8 @@ import pytest
 
 from generators import oracle
 from rules import books_path
-from tests.credited import SUMS, agreed, bill
-from tests.pipeline import pipeline_in
+from tests.credited import SUMS, agreed
+from tests.pipeline import bill, pipeline_in
 
 PAGE = books_path() / "CREDITS.md"
 AT_US = int(datetime(2026, 7, 1, tzinfo=UTC).timestamp()) * 1_000_000
