@@ -5,12 +5,13 @@ found.
 """
 
 from datetime import UTC, datetime, timedelta
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Any, Final, Literal
 
 import msgspec
 
-_EXACT: Final = Context(prec=80)
+from billing.exact import EXACT
+
 _TWELVE_PLACES: Final = Decimal("1e-12")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -295,7 +296,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def exact(amount: Decimal) -> str:
     """Write a decimal with its 12 places, the same text whatever database it comes from."""
-    return f"{amount.quantize(_TWELVE_PLACES, context=_EXACT):f}"
+    return f"{amount.quantize(_TWELVE_PLACES, context=EXACT):f}"
 
 
 def moment(time_us: int) -> str:

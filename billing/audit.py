@@ -15,8 +15,8 @@ import attrs
 from sqlalchemy import Connection, func, select
 
 from billing.audited_credits import Credits
+from billing.exact import EXACT
 from billing.ledger import (
-    EXACT,
     PAGE_ROWS,
     Account,
     ByAccount,
@@ -31,13 +31,13 @@ from billing.ledger import (
     read_runs,
     text_of,
 )
+from billing.moment import SECOND_US
 from billing.schema import cursors, quarantine
 from rules.book import Book, Rule
 from rules.commitment import settled_as
 from rules.price.cumulative import CumulativePrice
 
 DIFFERENCES_MAX: Final = 20  # of a shard, told in words; all are counted
-_SECOND_US: Final = 1_000_000
 _ZERO: Final = Decimal(0)
 
 
@@ -125,7 +125,7 @@ class _Counters:
             rule, sign = text_of(raw_rule), 1 if line >= 0 else -1  # a void's line takes another one back
             periods = self._periods.get(rule)
             if periods is not None:
-                begun = bisect_right(periods, time_us // _SECOND_US)
+                begun = bisect_right(periods, time_us // SECOND_US)
                 self._add(self._found, (rule, periods[max(begun - 1, 0)]), sign, amount, quantity)
                 if sign < 0 and rule not in self._rules:
                     self._given_up.add(rule)

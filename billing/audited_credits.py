@@ -7,7 +7,8 @@ know connections.
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 
-from billing.ledger import EXACT, CreditEntry
+from billing.exact import EXACT
+from billing.ledger import CreditEntry
 
 _Key = tuple[str, str, int]  # day, event, line
 

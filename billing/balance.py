@@ -4,17 +4,17 @@ Owns what a balance is. Must not know how connections are made.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from decimal import Context, Decimal
-from typing import Final, TypeVar
+from decimal import Decimal
+from typing import TypeVar
 
 import attrs
 from sqlalchemy import Connection, Double, cast, select
 
 from billing.cursor import CursorRow
+from billing.exact import EXACT
 from billing.keyset import PLACES_MAX, at_places
 from billing.schema import balances, cursors, records, rollups
 
-_EXACT: Final = Context(prec=80)
 _Key = TypeVar("_Key", bound=Hashable)
 _Row = TypeVar("_Row")
 
@@ -115,7 +115,7 @@ def gather(pieces: Iterable[Balance]) -> dict[tuple[str, str], Balance]:
     def add(old: Balance, new: Balance) -> Balance:
         return attrs.evolve(
             old,
-            amount=_EXACT.add(old.amount, new.amount),
+            amount=EXACT.add(old.amount, new.amount),
             events=old.events + new.events,
             checksum=(old.checksum + new.checksum) % 2**64,
         )
@@ -130,8 +130,8 @@ def gather_usage(pieces: Iterable[UsageRow]) -> list[UsageRow]:
         return attrs.evolve(
             old,
             events=old.events + new.events,
-            quantity=_EXACT.add(old.quantity, new.quantity),
-            amount=_EXACT.add(old.amount, new.amount),
+            quantity=EXACT.add(old.quantity, new.quantity),
+            amount=EXACT.add(old.amount, new.amount),
         )
 
     total = _added((((piece.bucket, piece.dims), piece) for piece in pieces), add)

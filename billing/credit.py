@@ -4,7 +4,7 @@ Owns the terms of a credit, their bounds and their canonical text. Must not know
 """
 
 from collections.abc import Mapping
-from decimal import Context, Decimal
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final, Self
 
@@ -12,6 +12,7 @@ import attrs
 import msgspec
 from numpy.typing import NDArray
 
+from billing.exact import EXACT
 from billing.moment import TIME_US_MAX, parse_moment
 from billing.quantity import parse_quantity
 from rules.describe import time_text
@@ -19,7 +20,6 @@ from rules.describe import time_text
 CREDIT: Final = "credit"  # the type of such an event, and what stands for its product
 PRIORITY_MAX: Final = 255  # 0 is drawn first; an 8-bit number, as vendors have it
 PRIORITY_DEFAULT: Final = 50
-_EXACT: Final = Context(prec=80)
 PRODUCTS_MAX: Final = 32  # of a scope: with 64 bytes each its text fits beside the other terms into records.kept
 
 
@@ -100,7 +100,7 @@ class Credit:
 
 def _written(amount: Decimal) -> str:
     """Write an amount without trailing zeros, as whatever came back from a table too."""
-    return f"{_EXACT.normalize(amount):f}"
+    return f"{EXACT.normalize(amount):f}"
 
 
 def _require(fact: bool, otherwise: str) -> None:  # noqa: FBT001 - what is required, not how to do it

@@ -4,20 +4,20 @@ Owns what counts as the same body (values, not how they were written) and the or
 """
 
 from collections.abc import Mapping, Sequence
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh64_intdigest
 
+from billing.exact import pico_of
 from rules.columns import PICO_PLACES, Decimals, Int32s
 from rules.compiled import compiled
 
 UInt64s = NDArray[np.uint64]
 UINT64_MASK: Final = 2**64 - 1
 _TIME, _QUANTITY = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)  # odd: each keeps all 64 bits apart
-_EXACT: Final = Context(prec=80)  # the default of 28 digits would round what has 38
 
 
 def event_digest_of(texts: Sequence[str], attributes: Mapping[str, str], time_us: int, quantity: Decimal) -> int:
@@ -28,7 +28,7 @@ def event_digest_of(texts: Sequence[str], attributes: Mapping[str, str], time_us
     total = 0
     for name, value in attributes.items():
         total += int(attribute_digest(_hash(name), _hash(value)))
-    pico = int(_EXACT.scaleb(quantity, PICO_PLACES)) & UINT64_MASK
+    pico = pico_of(quantity) & UINT64_MASK
     hashes = *map(_hash, texts), np.uint64(total & UINT64_MASK)
     return int(event_digest(hashes, time_us, np.uint64(pico)))
 

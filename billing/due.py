@@ -14,12 +14,12 @@ from sqlalchemy.types import NULLTYPE
 
 from billing.closing import Closing, Due, Posting, closing
 from billing.errors import BillingError, SettingsError
+from billing.exact import pico_of
 from billing.keyset import after as behind
 from billing.ledger import text_of
 from billing.schema import tiers
 from billing.tiers import TierKey, used_of
 from rules.book import Book
-from rules.columns import PICO_PLACES
 from rules.commitment import SETTLED_AS, Minimum, has_minimums, minimums, promised
 from rules.describe import time_text
 from rules.fields import nearest
@@ -219,4 +219,4 @@ def _key(row: CounterRow) -> TierKey:
 
 
 def _pico(amount: Any) -> int:  # noqa: ANN401 - a decimal, or None without a row
-    return 0 if amount is None else int(Decimal(amount).scaleb(PICO_PLACES))
+    return 0 if amount is None else pico_of(Decimal(amount))

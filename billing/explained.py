@@ -11,14 +11,14 @@ import numpy as np
 from billing.batch import Slice, Span
 from billing.charge import charge
 from billing.event import Decoder
+from billing.exact import pico_of
 from billing.fold import PartKey, Transaction, fold
-from billing.ledger import EXACT
 from billing.moment import DAY_US, SECOND_US, day_number, day_text
 from billing.tiers import used_of
 from billing.voids import Known, KnownLine
 from billing.wire import Reason
 from rules.book import Book
-from rules.columns import PICO_PLACES, Usage
+from rules.columns import Usage
 from rules.describe import time_text
 from rules.explain import ExplainedGroup, Explanation, explain
 from rules.pricer import Pricer
@@ -110,7 +110,7 @@ def _voided(batch: Slice, book: Book, charged: Transaction) -> Transaction:
     lines: dict[PartKey, list[tuple[int, int, KnownLine]]] = {}
     for slot, account, day, key, line, _, digest, tail, quantity, amount, _ in charged.records.tuples():
         of = charged.records.tails[tail]
-        numbers = (int(Decimal(text).scaleb(PICO_PLACES, EXACT)) for text in (quantity, amount))
+        numbers = (pico_of(Decimal(text)) for text in (quantity, amount))
         recorded = KnownLine(of.product, of.rule, of.currency, of.book_version, *numbers)
         lines.setdefault(PartKey(slot, account, day_number(day), key), []).append((line, digest, recorded))
     known = {key: Known.of_rows(rows) for key, rows in lines.items()}

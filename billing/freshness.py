@@ -12,8 +12,8 @@ import attrs
 from billing import balance as core
 from billing.answers import AsOf, moment
 from billing.cursor import CursorRow
+from billing.moment import SECOND_US
 
-_MICROSECONDS: Final = 1_000_000
 _TEXT: Final = re.compile(r"(?:([!-~]{1,192})@)?([0-9]{1,9}:[0-9]{1,18}(?:,[0-9]{1,9}:[0-9]{1,18}){0,999})", re.ASCII)
 
 
@@ -93,5 +93,5 @@ def _as_of(row: dict[str, Any], now_us: int) -> AsOf:
         position=row["position"],
         time=moment(time_us) if time_us else None,
         applied_at=moment(applied_at_us) if applied_at_us else None,
-        lag_seconds=round(max(now_us - applied_at_us, 0) / _MICROSECONDS, 3) if applied_at_us else None,
+        lag_seconds=round(max(now_us - applied_at_us, 0) / SECOND_US, 3) if applied_at_us else None,
     )

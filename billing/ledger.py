@@ -5,7 +5,7 @@ Owns how rows become sums, and which sums a server adds up itself. Must not know
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from decimal import Context, Decimal, localcontext
+from decimal import Decimal, localcontext
 from typing import Any, Final, Generic, TypeVar
 
 import attrs
@@ -17,6 +17,7 @@ from sqlalchemy.types import NULLTYPE
 from billing.charge import FOREIGN_SEPARATOR
 from billing.credit import Credit
 from billing.digest import UINT64_MASK, UInt64s, line_checksums
+from billing.exact import EXACT, pico_of
 from billing.keyset import pages
 from billing.schema import balances, records, rollups, tiers
 from billing.schema import credits as credit_table
@@ -25,7 +26,6 @@ from billing.voids import VOIDED_RULE
 from rules.columns import PICO_PLACES, Decimals
 
 PAGE_ROWS: Final = 10_000  # of a table at a time: more make nothing faster, and take memory
-EXACT: Final = Context(prec=80)
 _T = TypeVar("_T")
 
 RawText = str | bytes  # a key as the driver gives it: text from SQLite, else bytes; one or the other on a connection
@@ -177,8 +177,8 @@ def _added(amounts: Sequence[Decimal]) -> Decimal:
 def _checksums(digests: Sequence[int], lines: Sequence[int], amounts: Sequence[Decimal]) -> UInt64s:
     digest = np.array([one & UINT64_MASK for one in digests], dtype=np.uint64)
     line = np.array(lines, dtype=np.int32)
-    pico = [int(amount.scaleb(PICO_PLACES, EXACT)) for amount in amounts]
-    return line_checksums(digest, line, Decimals.of_integers(pico, PICO_PLACES))
+    pico = Decimals.of_integers(list(map(pico_of, amounts)), PICO_PLACES)
+    return line_checksums(digest, line, pico)
 
 
 def read_balances(connection: Connection, page_rows: int) -> Iterator[tuple[Account, tuple[str, Sum]]]:

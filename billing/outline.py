@@ -5,8 +5,6 @@ rules.
 """
 
 from collections.abc import Mapping, Sequence
-from decimal import Context
-from typing import Final
 
 import attrs
 import numpy as np
@@ -14,14 +12,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from xxhash import xxh64_intdigest
 
+from billing.exact import EXACT
 from billing.hash64 import Bytes
 from billing.intern import Interner
 from billing.scan import ACCOUNT, FIELDS, ID, PRODUCT, Columns, Reader, kinds_of, read_events
 from billing.wire import ATTRIBUTES_MAX, PlainEvent
 from rules.columns import INT64_LIMIT, Coded, Decimals, Int64s, Units, widened
 from rules.compiled import compiled, item, put
-
-_EXACT: Final = Context(prec=80)  # the default of 28 digits would round what has 38
 
 
 class Names:
@@ -140,7 +137,7 @@ def completed(found: Outline, events: Mapping[int, PlainEvent], names: Names) ->
             found.stop[field, row] = len(found.data) + len(extra)
             found.hashes[field, row] = xxh64_intdigest(encoded)
         places = -int(event.quantity.as_tuple().exponent)
-        number = int(_EXACT.scaleb(event.quantity, places))
+        number = int(EXACT.scaleb(event.quantity, places))
         if number >= INT64_LIMIT and units.dtype != object:
             units = units.astype(object)
         units[row], found.places[row], found.time_us[row] = number, places, event.time_us

@@ -1,22 +1,21 @@
-"""Recorded: what a shard has written for one event, and what has become of it since.
+"""Recorded: what has become of an event, told from the lines that shards have of it.
 
-Owns the reading of an event's lines, and the words for their state. Must not know how the event would be priced now.
+Owns the words for its state. Must not know how the event would be priced now.
 """
 
 from collections.abc import Sequence
-from datetime import date
-from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
 import attrs
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from billing.ledger import EXACT
-from billing.schema import records
+from billing.answers import exact
+from billing.moment import DAY_US, day_number
+from billing.statement import Wanted, read_lines
 from billing.voids import VOIDED_RULE
 
-_TWELVE_PLACES: Final = Decimal("1e-12")
+_LINES_MAX: Final = 2**16  # of an event on one account: as many as SMALLINT tells apart
 
 
 class State(StrEnum):
@@ -29,7 +28,7 @@ class State(StrEnum):
 
 
 @attrs.frozen
-class RecordedLine:
+class EventLine:
     """One line; below 0 it takes back line -1 - n. Quantity and amount (currency units) with all their places."""
 
     account: str
@@ -42,33 +41,29 @@ class RecordedLine:
     currency: str
 
 
-def read_lines(connection: Connection, slots: Sequence[int], account: str, day: date, key: str) -> list[RecordedLine]:
-    """Return the lines of an event on one charged account in order; key: as in `billing.charge.Charges`."""
-    names = [field.name for field in attrs.fields(RecordedLine)]
-    query = select(*(records.c[name] for name in names)).where(
-        records.c.slot.in_(slots), records.c.account == account, records.c.day == day, records.c.event == key
-    )
-    found = connection.execute(query.order_by(records.c.line))
+def read_event(connection: Connection, slots: Sequence[int], account: str, day: str, key: str) -> list[EventLine]:
+    """Return the lines of an event of a day (YYYY-MM-DD) on one charged account, in order.
+
+    key: the event as records name it.
+    """
+    start_us = day_number(day) * DAY_US
+    wanted = Wanted(since_us=start_us, until_us=start_us + DAY_US, event=key)
     return [
-        RecordedLine(
-            account=row.account,
-            event=row.event,
-            line=row.line,
-            rule=row.rule,
-            book_version=row.book_version,
-            quantity=_exact(row.quantity),
-            amount=_exact(row.amount),
-            currency=row.currency,
+        EventLine(
+            account=account,
+            event=line.event,
+            line=line.line,
+            rule=line.rule,
+            book_version=line.book_version,
+            quantity=exact(line.quantity),
+            amount=exact(line.amount),
+            currency=line.currency,
         )
-        for row in found
+        for line in reversed(read_lines(connection, account, slots, wanted, None, _LINES_MAX))
     ]
 
 
-def _exact(number: Decimal) -> str:
-    return f"{number.quantize(_TWELVE_PLACES, context=EXACT):f}"  # SQLite keeps the text that it was given
-
-
-def state_of(lines: Sequence[RecordedLine]) -> State:
+def state_of(lines: Sequence[EventLine]) -> State:
     """Tell what has become of an event whose lines on all accounts these are."""
     if not lines:
         return State.ABSENT

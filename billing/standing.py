@@ -5,7 +5,7 @@ Owns the selects over credits and over what grants draw from, and the sums. Must
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Any, Final
 
 import attrs
@@ -15,6 +15,7 @@ from sqlalchemy import Connection, func, literal, select, union_all
 from billing.balance import Balance, read_balances
 from billing.credit import Kind
 from billing.errors import BillingError
+from billing.exact import EXACT, of_pico, pico_of
 from billing.keyset import PLACES_MAX, at_places
 from billing.limits import CREDITS_MAX
 from billing.moment import HOUR_SECONDS, TIME_US_MAX
@@ -22,9 +23,7 @@ from billing.schema import credits as credit_table
 from billing.schema import rollups
 from rules.book import Rollup
 from rules.burndown import HOUR_US, Charged, Grant, drawn, edges
-from rules.columns import PICO_PLACES
 
-_EXACT: Final = Context(prec=80)
 _SPANS_MAX: Final = 100  # of one statement: SQLite takes 500 selects in one, and its text must not grow with grants
 _END_HOUR: Final = TIME_US_MAX // HOUR_US
 _ZERO: Final = Decimal(0)
@@ -51,7 +50,7 @@ class CreditFact:
     @property
     def grant(self) -> Grant:
         """Return what the burn-down knows of a grant."""
-        amount = _pico(self.amount)
+        amount = pico_of(self.amount)
         scope = frozenset(self.products)
         return Grant(self.id, self.time_us, amount, scope, self.priority, self.expires_us, is_free=not self.cost)
 
@@ -181,7 +180,7 @@ def _read_charges(
             for start, stop in spans[first : first + _SPANS_MAX]
         ]
         for start, dims, amount in connection.execute(union_all(*queries)):
-            yield Charged(start, _product(dims, rollup), _pico(Decimal(amount)))
+            yield Charged(start, _product(dims, rollup), pico_of(Decimal(amount)))
 
 
 def _product(dims: str, rollup: Rollup) -> str:
@@ -200,14 +199,14 @@ def standings(pieces: Sequence[Pieces], currency: str, at_us: int) -> list[Stand
     events: dict[str, int] = {}
     for piece in pieces:
         for one in piece.balances:
-            charged[one.currency] = _EXACT.add(charged.get(one.currency, _ZERO), one.amount)
+            charged[one.currency] = EXACT.add(charged.get(one.currency, _ZERO), one.amount)
             events[one.currency] = events.get(one.currency, 0) + one.events
         for credit in piece.credits:
             credits_of.setdefault(credit.currency, []).append(credit)
     charges = [one for piece in pieces for one in piece.charges]
     if any(piece.edges for piece in pieces):
         total = sum(one.amount_pico for one in charges)
-        if total != _pico(charged.get(currency, _ZERO)):
+        if total != pico_of(charged.get(currency, _ZERO)):
             raise UntoldError("the rollup that grants are drawn by and the balance differ; run billing audit")
     return [
         _standing(
@@ -229,9 +228,9 @@ def _standing(
     grants = [one for one in credits_of if one.kind is Kind.GRANT]
     payments = [one for one in credits_of if one.kind is Kind.PAYMENT]
     paid = dict(zip(map(id, grants), drawn(charges, [one.grant for one in grants]), strict=True))
-    due = _pico(charged) - sum(paid.values())
+    due = pico_of(charged) - sum(paid.values())
     for one in payments:  # they pay anything, whenever it was charged, so that their order is only for the list
-        paid[id(one)] = min(max(due, 0), _pico(one.amount))
+        paid[id(one)] = min(max(due, 0), pico_of(one.amount))
         due -= paid[id(one)]
     found = [_drawn(one, paid[id(one)], at_us) for one in credits_of]
     return Standing(
@@ -243,28 +242,20 @@ def _standing(
         drawn=_added(one.drawn for one in found),
         expired=_added(one.expired for one in found),
         remaining=_added(one.remaining for one in found),
-        due=_units(due),
+        due=of_pico(due),
         credits=found,
     )
 
 
 def _drawn(credit: CreditFact, paid_pico: int, at_us: int) -> Drawn:
-    left = _units(_pico(credit.amount) - paid_pico)
+    left = of_pico(pico_of(credit.amount) - paid_pico)
     until = credit.grant.until_hour if credit.kind is Kind.GRANT else None
     is_over = until is not None and until * HOUR_US <= at_us
-    return Drawn(credit, _units(paid_pico), left if is_over else _ZERO, _ZERO if is_over else left)
+    return Drawn(credit, of_pico(paid_pico), left if is_over else _ZERO, _ZERO if is_over else left)
 
 
 def _added(amounts: Iterable[Decimal]) -> Decimal:
     total = _ZERO
     for one in amounts:
-        total = _EXACT.add(total, one)
+        total = EXACT.add(total, one)
     return total
-
-
-def _pico(amount: Decimal) -> int:
-    return int(_EXACT.scaleb(amount, PICO_PLACES))
-
-
-def _units(pico: int) -> Decimal:
-    return Decimal(pico).scaleb(-PICO_PLACES, _EXACT)

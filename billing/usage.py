@@ -5,7 +5,7 @@ Owns which rollup answers a question. Must not know where rows come from.
 
 import json
 from collections.abc import Iterable, Sequence
-from decimal import Context, Decimal
+from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
@@ -13,10 +13,10 @@ import attrs
 import numpy as np
 
 from billing.balance import UsageRow
+from billing.exact import EXACT
 from billing.moment import SECOND_US, bucket_seconds
 from rules.book import Book, Every, Rollup
 
-_EXACT: Final = Context(prec=80)
 _LENGTH: Final = {Every.HOUR: 0, Every.DAY: 1, Every.MONTH: 2}
 _SECONDS: Final = {Every.HOUR: 3_600, Every.DAY: 86_400, Every.MONTH: 28 * 86_400}  # at least
 Dims = tuple[str | None, ...]
@@ -34,7 +34,7 @@ class UsageSum:
 
     def plus(self, other: "UsageSum") -> "UsageSum":
         """Add exactly."""
-        quantity, amount = _EXACT.add(self.quantity, other.quantity), _EXACT.add(self.amount, other.amount)
+        quantity, amount = EXACT.add(self.quantity, other.quantity), EXACT.add(self.amount, other.amount)
         return attrs.evolve(self, events=self.events + other.events, quantity=quantity, amount=amount)
 
 

@@ -5,7 +5,7 @@ and rollups of spread accounts, which are few (see `sharding.shardmap`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Any, Final, Literal
 
 import msgspec
@@ -17,6 +17,8 @@ from billing.adapters.sql import run
 from billing.answers import moment
 from billing.deployment import Deployment
 from billing.errors import StoreUnreachableError
+from billing.exact import EXACT
+from billing.moment import SECOND_US
 from billing.schema import balances, records, rollups, tiers
 from billing.schema import credits as credit_table
 from billing.settings import Shard
@@ -26,8 +28,6 @@ from rules.book import Book
 TableName = Literal["balances", "rollups", "tiers", "credits", "records"]
 
 CHUNK_ROWS: Final = 20_000  # of up to 5 KB: what memory holds at a time
-_EXACT: Final = Context(prec=80)
-_SECOND_US: Final = 1_000_000
 _AMOUNT: Final = (Field("quantity", Kind.DECIMAL), Field("amount", Kind.DECIMAL))
 
 FIELDS: Final[dict[TableName, tuple[Field, ...]]] = {
@@ -144,7 +144,7 @@ class Exporter:
 
 def _plus(left: Any, right: Any) -> Any:  # noqa: ANN401 - counts or decimals, as the column is
     if isinstance(left, Decimal) or isinstance(right, Decimal):
-        return _EXACT.add(Decimal(left), Decimal(right))
+        return EXACT.add(Decimal(left), Decimal(right))
     return left + right
 
 
@@ -169,14 +169,14 @@ def _rollup(book: Book) -> Callable[[Any], Row]:
         return texts[name, text]
 
     return lambda row: (
-        row.account, row.rollup, row.bucket * _SECOND_US, dims(row.rollup, row.dims), row.events, row.quantity,
+        row.account, row.rollup, row.bucket * SECOND_US, dims(row.rollup, row.dims), row.events, row.quantity,
         row.amount,
     )  # fmt: skip
 
 
 def _tier(_: Book) -> Callable[[Any], Row]:
     """Name the counters; those of a spread account are in one place each, so that nothing has to be added up."""
-    return lambda row: (row.account, row.rule, row.period * _SECOND_US, row.quantity, row.events, row.amount)
+    return lambda row: (row.account, row.rule, row.period * SECOND_US, row.quantity, row.events, row.amount)
 
 
 def _credit(_: Book) -> Callable[[Any], Row]:

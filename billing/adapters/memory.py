@@ -7,24 +7,22 @@ not at all.
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from decimal import Context, Decimal
+from decimal import Decimal
 from itertools import count, takewhile
-from typing import Any, Final
+from typing import Any
 
 import attrs
 
 from billing.credit_rows import CreditRow
 from billing.cursor import Claim, Standing
 from billing.event import Rejected
+from billing.exact import EXACT, pico_of
 from billing.fold import PartKey, Transaction
 from billing.moment import day_text
 from billing.ports import Applied, Outcome, Reaction, Refused
 from billing.tail import Tail
 from billing.tiers import TierKey, used_of
 from billing.voids import Known, KnownLine
-from rules.columns import PICO_PLACES
-
-_EXACT: Final = Context(prec=80)
 
 
 @attrs.define
@@ -144,7 +142,7 @@ class MemoryShard:
         lines = takewhile(lambda line: (*place, line) in records, count())
         for line in (*lines, *(line for line in (-1,) if (*place, line) in records)):
             (digest, quantity, amount), tail = records[*place, line], self.tables.tails[*place, line]
-            numbers = _pico(quantity), _pico(amount)
+            numbers = pico_of(quantity), pico_of(amount)
             rows.append((line, digest, KnownLine(tail.product, tail.rule, tail.currency, tail.book_version, *numbers)))
         return Known.of_rows(rows)
 
@@ -154,7 +152,7 @@ class MemoryShard:
         keys = transaction.counters.tuples()
         state = [self.tables.tiers.get(key, (Decimal(0), 0, Decimal(0))) for key in keys]
         quantities, events, amounts = zip(*state, strict=True)
-        return transaction.settled(used_of(list(map(_pico, quantities)), events, list(map(_pico, amounts))))
+        return transaction.settled(used_of(list(map(pico_of, quantities)), events, list(map(pico_of, amounts))))
 
     def snapshot(self) -> Tables:
         """Return a copy of all tables."""
@@ -188,10 +186,6 @@ class MemoryStore:
         """Keep the tables: there is nothing to close."""
 
 
-def _pico(amount: Decimal) -> int:
-    return int(amount.scaleb(PICO_PLACES, _EXACT))
-
-
 def _upsert(table: dict[Any, Any], rows: Any) -> None:  # noqa: ANN401 - two tables of different width
     """Add each row to the one that stands: counts and decimals exactly, the checksum (last) mod 2^64."""
     for key, row in rows:
@@ -200,6 +194,6 @@ def _upsert(table: dict[Any, Any], rows: Any) -> None:  # noqa: ANN401 - two tab
             table[key] = row
         else:
             middle = (
-                _EXACT.add(a, b) if isinstance(a, Decimal) else a + b for a, b in zip(old[:-1], row[:-1], strict=True)
+                EXACT.add(a, b) if isinstance(a, Decimal) else a + b for a, b in zip(old[:-1], row[:-1], strict=True)
             )
             table[key] = (*middle, (old[-1] + row[-1]) % 2**64)

@@ -35,9 +35,9 @@ from billing.credits import drawing_rollup
 from billing.cursor import CursorRow
 from billing.deployment import Deployment
 from billing.errors import BillingError
+from billing.exact import EXACT
 from billing.explained import Explained, explained
 from billing.freshness import ANY, Want, as_of, book_version
-from billing.ledger import EXACT
 from billing.standing import Pieces, Standing, UntoldError, read_pieces, standings
 from billing.statement import (
     EVERY_LINE,

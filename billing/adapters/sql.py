@@ -8,7 +8,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -19,9 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
 from billing.errors import BillingError, StoreUnreachableError
+from billing.exact import EXACT
 from billing.store_url import MysqlUrl, SqliteUrl, StoreUrl
 
-_EXACT: Final = Context(prec=80)
 _NO_FILE: Final = "there is no such file"
 _CONNECT_SECONDS: Final = 3
 _STEPS: Final = 10_000  # of SQLite's virtual machine between two looks at the clock: well below a millisecond
@@ -171,7 +171,7 @@ class _DecimalSum:
 
     def step(self, amount: str) -> None:
         """Add one."""
-        self._total = _EXACT.add(self._total, Decimal(amount))
+        self._total = EXACT.add(self._total, Decimal(amount))
 
     def finalize(self) -> str:
         """Return the sum."""

@@ -7,19 +7,18 @@ import asyncio
 import sqlite3
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from decimal import Context, Decimal
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
 from billing.cursor import Claim, Standing
+from billing.exact import EXACT, pico_of
 from billing.fold import PartKey, Transaction
 from billing.moment import day_text
 from billing.ports import Applied, Outcome, Reaction, Refused
 from billing.tiers import used_of
 from billing.voids import Known, KnownLine
-from rules.columns import PICO_PLACES
 
-_EXACT: Final = Context(prec=80)  # sums of DECIMAL(38,12) never round
 _UINT64: Final = 2**64
 _SIGN: Final = 2**63
 _BUSY_TIMEOUT_SECONDS: Final = 4.0
@@ -260,7 +259,7 @@ def _settled(connection: sqlite3.Connection, transaction: Transaction) -> Transa
 
 
 def _pico(text: str) -> int:
-    return int(Decimal(text).scaleb(PICO_PLACES, _EXACT))
+    return pico_of(Decimal(text))
 
 
 def _signed(value: int) -> int:
@@ -272,4 +271,4 @@ def _uint64_add(left: int, right: int) -> int:
 
 
 def _decimal_add(left: str, right: str) -> str:
-    return format(_EXACT.add(Decimal(left), Decimal(right)), "f")
+    return format(EXACT.add(Decimal(left), Decimal(right)), "f")

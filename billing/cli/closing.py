@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Annotated, Final
 
 import attrs
@@ -17,12 +17,11 @@ from billing.adapters.close import pages_of, settle
 from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, Deployment, deployment, out, plain, print_json
 from billing.closing import Posting
 from billing.due import Plan, plan_of
-from rules.columns import PICO_PLACES
+from billing.exact import EXACT, of_pico
 from rules.describe import time_text
 from rules.period import SECOND_US
 
 LIST_MAX: Final = 100_000
-_EXACT: Final = Context(prec=80)
 
 
 def close(
@@ -87,7 +86,7 @@ class _Told:
         for one in postings:
             key = one.due.rule, one.due.currency
             count, amount = self.sums.get(key, (0, Decimal(0)))
-            self.sums[key] = count + 1, _EXACT.add(amount, _units(one.amount_pico))
+            self.sums[key] = count + 1, EXACT.add(amount, of_pico(one.amount_pico))
         self.shards[shard] += len(postings)
         self.listed += [(shard, one) for one in postings[: max(self.limit - len(self.listed), 0)]]
 
@@ -114,8 +113,8 @@ def _listing(listed: Sequence[tuple[str, Posting]]) -> Table:
         table.add_column(title, justify="right")
     for shard, one in listed:
         due = one.due
-        minimum = "none" if due.minimum is None else plain(_units(due.minimum.pico))
-        amounts = (plain(_units(pico)) for pico in (one.charged_pico, one.before_pico, one.amount_pico))
+        minimum = "none" if due.minimum is None else plain(of_pico(due.minimum.pico))
+        amounts = (plain(of_pico(pico)) for pico in (one.charged_pico, one.before_pico, one.amount_pico))
         table.add_row(shard, due.account, due.rule, time_text(due.period * SECOND_US), due.currency, minimum, *amounts)
     return table
 
@@ -144,14 +143,10 @@ def _fields(shard: str, posting: Posting) -> dict[str, object]:
         "rule": due.rule,
         "period": time_text(due.period * SECOND_US),
         "currency": due.currency,
-        "minimum": None if due.minimum is None else f"{_units(due.minimum.pico):f}",
-        "charged": f"{_units(posting.charged_pico):f}",
-        "settled_before": f"{_units(posting.before_pico):f}",
-        "posted": f"{_units(posting.amount_pico):f}",
+        "minimum": None if due.minimum is None else f"{of_pico(due.minimum.pico):f}",
+        "charged": f"{of_pico(posting.charged_pico):f}",
+        "settled_before": f"{of_pico(posting.before_pico):f}",
+        "posted": f"{of_pico(posting.amount_pico):f}",
         "event": posting.key,
         "line": posting.number,
     }
-
-
-def _units(pico: int) -> Decimal:
-    return Decimal(pico).scaleb(-PICO_PLACES, _EXACT)

@@ -1,7 +1,6 @@
 """`billing rules explain`: why one event is charged what it is."""
 
 import sys
-from datetime import date
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ from billing.adapters.sql import run
 from billing.cli.setup import Deployment, counted, deployment, out, print_json
 from billing.errors import BillingError, SettingsError
 from billing.explained import Explained, Row, Rows, UndecodableError, explained
-from billing.recorded import RecordedLine, read_lines, state_of
+from billing.recorded import EventLine, read_event, state_of
 from billing.wire import EVENT_BYTES_MAX
 from rules.columns import PICO_PLACES
 from rules.explain import ExplainedGroup, Tried, UnknownRuleError
@@ -89,7 +88,7 @@ def explain(
     return 1 if told.refused else 0
 
 
-async def _recorded(found: Deployment, told: Explained) -> list[RecordedLine]:
+async def _recorded(found: Deployment, told: Explained) -> list[EventLine]:
     """Ask the shards for the lines of the event, on its account and on all that it charges."""
     charged = [(str(row["account"]), str(row["event"])) for row in told.rows.records]
     lines = []
@@ -100,12 +99,12 @@ async def _recorded(found: Deployment, told: Explained) -> list[RecordedLine]:
         for shard, of_shard in slots.items():
             name = found.shardmap.shards[shard]
             writer = next(one.writer for one in found.settings.shards if one.name == name)
-            asking = partial(read_lines, slots=of_shard, account=account, day=date.fromisoformat(told.day), key=key)
+            asking = partial(read_event, slots=of_shard, account=account, day=told.day, key=key)
             lines += await run(writer, asking)
     return lines
 
 
-def _show_recorded(lines: list[RecordedLine]) -> None:
+def _show_recorded(lines: list[EventLine]) -> None:
     _say(f"\nrecorded: {state_of(lines)}")
     rows = (attrs.asdict(line) for line in lines)
     if lines:

@@ -1,9 +1,14 @@
-"""The number of examples of properties that name none."""
+"""Fixtures that properties share."""
 
-from hypothesis import settings
+from pathlib import Path
 
-from tests.examples import EXAMPLES
+import pytest
 
-if EXAMPLES:
-    settings.register_profile("long", max_examples=EXAMPLES, deadline=None)
-    settings.load_profile("long")
+from tests.pipeline import Pipeline, pipeline_in
+
+
+@pytest.fixture(scope="module")
+def linear(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pipeline, Path]:
+    """Give the path by a book whose prices count nothing, and the book's file."""
+    folder = tmp_path_factory.mktemp("linear")
+    return pipeline_in(folder), folder / "book.yaml"

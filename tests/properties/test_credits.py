@@ -70,12 +70,6 @@ def logs(draw: st.DrawFn) -> list[bytes]:
 
 
 @pytest.fixture(scope="module")
-def linear(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pipeline, Path]:
-    folder = tmp_path_factory.mktemp("linear")
-    return pipeline_in(folder), folder / "book.yaml"
-
-
-@pytest.fixture(scope="module")
 def counting(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pipeline, Path]:
     folder = tmp_path_factory.mktemp("counting")
     return pipeline_in(folder, charges=COUNTING_HOURLY), folder / "book.yaml"

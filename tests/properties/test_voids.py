@@ -47,12 +47,6 @@ def _payload(row: dict[str, Any]) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def linear(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pipeline, Path]:
-    folder = tmp_path_factory.mktemp("linear")
-    return pipeline_in(folder), folder / "book.yaml"
-
-
-@pytest.fixture(scope="module")
 def counting(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pipeline, Path]:
     folder = tmp_path_factory.mktemp("counting")
     return pipeline_in(folder, charges=COUNTING), folder / "book.yaml"

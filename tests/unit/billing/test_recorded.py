@@ -2,7 +2,7 @@
 
 import pytest
 
-from billing.recorded import RecordedLine, State, state_of
+from billing.recorded import EventLine, State, state_of
 
 
 @pytest.mark.parametrize(
@@ -16,5 +16,5 @@ from billing.recorded import RecordedLine, State, state_of
 )
 def test_lines_tell_what_has_become_of_an_event(lines: list[tuple[int, str]], state: State) -> None:
     """Support would tell a customer that a charge stands which was taken back."""
-    recorded = [RecordedLine("acme", "e1", line, rule, 1, "1", "1", "USD") for line, rule in lines]
+    recorded = [EventLine("acme", "e1", line, rule, 1, "1", "1", "USD") for line, rule in lines]
     assert state_of(recorded) is state
