@@ -4,6 +4,8 @@ Owns the options and their defaults. Must not know how anything is measured.
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -12,8 +14,10 @@ from cyclopts.validators import Number
 from rich.console import Console
 from rich.progress import Progress
 
-from bench import measure
+from bench import measure as measurement
+from bench.cli_plan import Load, Measuring, Spreading, measurements, write_plan
 from bench.kernel import EVENTS as KERNEL_EVENTS
+from bench.prices import DEFAULT_TABLE
 from bench.report import as_json, kernels_text, run_text, scale_text
 from bench.scale import PREFIXES_MAX, PREFIXES_MIN, RULES_MAX, RULES_MIN
 from bench.scenario import Database, Scenario
@@ -91,20 +95,52 @@ def run(
     scenario = Scenario(model_named(model), shards, workers, database, seconds, rate, events, seed, book)
     if config is not None:
         return _measure(scenario, config, json)
-    _remove(folder)
-    try:
-        stack.up(
-            folder,
-            shards=shards,
-            database=database,
-            partitions=scenario.partitions,
-            book=book,
-            buffer_pool_mib=BUFFER_POOL_MIB,
-            say=_say,
-        )
-        return _measure(scenario, folder / CONFIG_NAME, json)
-    finally:
-        _remove(folder)
+    with _servers(folder, scenario) as started:
+        return _measure(scenario, started, json)
+
+
+@app.command
+def plan(
+    *files: Path,
+    load: Load,
+    spreading: Spreading | None = None,
+    measure: Path | None = None,
+    measuring: Measuring | None = None,
+    prices: Path = DEFAULT_TABLE,
+    instance: str | None = None,
+    folder: Annotated[Path, Parameter(name="--dir")] = DEFAULT_FOLDER,
+    json: Path | None = None,
+    html: Path | None = None,
+) -> None:
+    """Say how many shards of which instance a load needs, and what that costs, by what one shard was measured to do.
+
+    Parameters
+    ----------
+    files
+        One file that --measure wrote, or several that run --json wrote, each of one shard.
+    measure
+        Take the measurements now, on servers that it starts, and write them to this file.
+    prices
+        A table of prices; Aurora MySQL list prices without it.
+    instance
+        Plan with this instance only.
+    folder
+        Where --measure starts the servers.
+    json
+        A file for every figure, unrounded.
+    html
+        A file for the report as one page, for people who decide.
+    """
+
+    @contextmanager
+    def servers(scenario: Scenario) -> Iterator[Path]:
+        with _servers(folder, scenario) as config:
+            init(config)
+            yield config
+
+    with _telling() as tell:
+        found = measurements(files, measure, measuring or Measuring(), load, servers, tell)
+    write_plan(found, load, spreading or Spreading(), prices, instance, json, html)
 
 
 @app.command
@@ -141,7 +177,7 @@ def kernels(
         return
     with Progress(console=_err, disable=not _err.is_terminal, transient=True) as progress:
         models = progress.track(list(Model), description="kernels")
-        times = [measure.kernel_times(model, events, repeats, book) for model in models]
+        times = [measurement.kernel_times(model, events, repeats, book) for model in models]
     command = f"billing-bench kernels --events {events} --repeats {repeats}" + (f" --book {book}" if book else "")
     sys.stdout.write(kernels_text(times, machine(), command) + "\n")
     if json is not None:
@@ -151,7 +187,7 @@ def kernels(
 def _compare_books(events: int, repeats: int, rules: int, prefixes: int, json: Path | None) -> None:
     with Progress(console=_err, disable=not _err.is_terminal, transient=True) as progress:
         models = progress.track(list(Model), description="books")
-        times = [measure.scale_times(model, events, repeats, rules, prefixes) for model in models]
+        times = [measurement.scale_times(model, events, repeats, rules, prefixes) for model in models]
     command = f"billing-bench kernels --events {events} --repeats {repeats} --rules {rules} --prefixes {prefixes}"
     sys.stdout.write(scale_text(times, machine(), command) + "\n")
     if json is not None:
@@ -177,6 +213,17 @@ def main() -> None:
 
 def _measure(scenario: Scenario, config: Path, json: Path | None) -> int:
     init(config)
+    with _telling() as tell:
+        result = measurement.run(scenario, config, tell)
+    sys.stdout.write(run_text(result) + "\n")
+    if json is not None:
+        json.write_bytes(as_json("run", scenario.command(), result))
+    return 1 if result.audit_differences else 0
+
+
+@contextmanager
+def _telling() -> Iterator[measurement.Tell]:
+    """Give a function that shows progress: bars on a terminal, else a line for each thing begun."""
     with Progress(console=_err, disable=not _err.is_terminal, transient=True) as progress:
         bars = {}
 
@@ -187,11 +234,26 @@ def _measure(scenario: Scenario, config: Path, json: Path | None) -> int:
                     _say(what)
             progress.update(bars[what], completed=done, total=total)
 
-        result = measure.run(scenario, config, tell)
-    sys.stdout.write(run_text(result) + "\n")
-    if json is not None:
-        json.write_bytes(as_json("run", scenario.command(), result))
-    return 1 if result.audit_differences else 0
+        yield tell
+
+
+@contextmanager
+def _servers(folder: Path, scenario: Scenario) -> Iterator[Path]:
+    """Start the servers of a scenario, give their settings file, and remove them with their data at the end."""
+    _remove(folder)
+    try:
+        stack.up(
+            folder,
+            shards=scenario.shards,
+            database=scenario.database,
+            partitions=scenario.partitions,
+            book=scenario.book,
+            buffer_pool_mib=BUFFER_POOL_MIB,
+            say=_say,
+        )
+        yield folder / CONFIG_NAME
+    finally:
+        _remove(folder)
 
 
 def _remove(folder: Path) -> None:

@@ -29,17 +29,18 @@ class Sample:
 
 @attrs.frozen
 class Throughput:
-    """Events a second: over everything, and of the slowest and the fastest window (the same where there is but one)."""
+    """Events a second: over everything, of the slowest, the fastest and every window (all the same if there is one)."""
 
     mean: float
     window_min: float
     window_max: float
+    windows: tuple[float, ...] = ()
 
 
 def throughput(samples: Sequence[Sample], window_seconds: float = WINDOW_SECONDS) -> Throughput:
     """Return events a second over at least two samples, taken in order."""
     rates = windows(samples, window_seconds)
-    return Throughput(_rate(samples[0], samples[-1]), min(rates), max(rates))
+    return Throughput(_rate(samples[0], samples[-1]), min(rates), max(rates), tuple(rates))
 
 
 def windows(samples: Sequence[Sample], window_seconds: float = WINDOW_SECONDS) -> list[float]:

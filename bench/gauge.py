@@ -1,0 +1,95 @@
+"""Gauging: takes the measurements that a plan needs, on servers that it starts, and learns accounts from a sample.
+
+A shell: starts servers and reads files. Must not know what is planned.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from bench import measure
+from bench.measure import Tell
+from bench.measured import Capacity, Run, latency, level
+from bench.scenario import Database, Scenario
+from billing.adapters.files import PARTITION, FileSource
+from billing.event import Decoder
+from billing.limits import Limits
+from generators.population import Model
+
+LATENCY_SHARE: Final = 0.5  # of what was carried: the load at which latency is promised
+
+
+@attrs.frozen
+class Gauge:
+    """What is measured: each model with each number of writers, on one shard.
+
+    seconds: of each run; with_latency: then send half of the best rate, and probe; events: put into the log ahead of
+    each run, None for a number that lasts.
+    """
+
+    models: Sequence[Model]
+    writers: Sequence[int]
+    seconds: int
+    database: Database
+    with_latency: bool
+    events: int | None = None
+
+    def scenario(self, model: Model, writers: int, rate: float | None = None) -> Scenario:
+        """Return one run."""
+        events = self.events if rate is None else None
+        return Scenario(model, 1, writers, self.database, self.seconds, rate, events)
+
+
+def gauge(what: Gauge, servers: Callable[[Scenario], AbstractContextManager[Path]], tell: Tell) -> list[Capacity]:
+    """Saturate one shard by each model with each number of writers, in turn, and return what it did.
+
+    servers: starts one shard for a scenario, gives its settings file, and stops it; each model has its own, on which
+    tables grow from one run to the next. Raises: MeasureError, MeasurementError.
+    """
+    return [_of_model(what, model, servers, tell) for model in what.models]
+
+
+def _of_model(
+    what: Gauge, model: Model, servers: Callable[[Scenario], AbstractContextManager[Path]], tell: Tell
+) -> Capacity:
+    with servers(what.scenario(model, max(what.writers))) as config:
+
+        def run(scenario: Scenario, name: str) -> Run:
+            return Run.of(measure.run(scenario, config, lambda did, done, of: tell(f"{name}, {did}", done, of)))
+
+        levels = []
+        for writers in what.writers:
+            name = f"{model}, {writers} writers"
+            levels.append(level(name, run(what.scenario(model, writers), name)))
+        if not what.with_latency:
+            return Capacity(model, tuple(levels))
+        best = max(levels, key=lambda each: each.mean)
+        name = f"{model}, latency"
+        rate = float(round(best.mean * LATENCY_SHARE))
+        return Capacity(model, tuple(levels), latency(name, run(what.scenario(model, best.writers, rate), name)))
+
+
+def accounts_in(path: Path) -> Counter[str]:
+    """Count the events of each account in a file, one JSON text a line, plain, .gz or .zst; bad events count nothing.
+
+    Raises: SourceError.
+    """
+    return asyncio.run(_accounts_in(path))
+
+
+async def _accounts_in(path: Path) -> Counter[str]:
+    source = FileSource(path, follow=False)
+    await source.open()
+    reader = source.reader()
+    await reader.seek({PARTITION: 0})
+    decoder, counts = Decoder(()), Counter[str]()
+    while (records := await reader.read(Limits().poll_events_max, 0)).spans:
+        events, _ = decoder.decode(records.partition, records.offset, records.payload)
+        counts.update(name for name in events.account.rows() if name is not None)
+    await reader.close()
+    return counts
