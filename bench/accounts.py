@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from billing.errors import BillingError
-from generators.population import ACCOUNTS_MAX, EXPONENT_MAX, Model, Population, account_name, zipf_shares
+from generators.population import ACCOUNTS_MAX, EXPONENT_MAX, Model, Population, account_name, zipf_weights
 from sharding.key import Slots, slot_of
 
 Floats = NDArray[np.float64]
@@ -58,7 +58,8 @@ def synthetic(accounts: int, exponent: float, hot_share: float | None = None) ->
         raise DistributionError(f"--exponent {exponent:g} is out of bounds; write 0 to {EXPONENT_MAX:g}")
     if hot_share is not None and not 0 < hot_share <= 1:
         raise DistributionError(f"--hot-share {hot_share:g} is not a share; write more than 0, at most 1")
-    shares = np.diff(zipf_shares(accounts, exponent), prepend=0.0)
+    shares = zipf_weights(accounts, exponent)
+    shares /= shares.sum()
     told = f"{accounts:,} accounts, " + (f"Zipf exponent {exponent:g}" if exponent else "uniform")
     if hot_share is not None:
         rest = shares[1:].sum()
@@ -103,4 +104,5 @@ def rows_of_model(model: Model, batch: float) -> float:
     if model is Model.HOT_SHARD:
         return 1 / batch
     population = Population(model)
-    return rows_per_event(np.diff(zipf_shares(population.accounts, population.exponent), prepend=0.0), batch)
+    weights = zipf_weights(population.accounts, population.exponent)
+    return rows_per_event(weights / weights.sum(), batch)

@@ -4,43 +4,35 @@ Owns the options and their defaults. Must not know how anything is measured.
 """
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
-from rich.console import Console
 from rich.progress import Progress
 
-from bench import measure as measurement
-from bench.cli_plan import Load, Measuring, Spreading, measurements, write_plan
+from bench import measure
 from bench.kernel import EVENTS as KERNEL_EVENTS
-from bench.prices import DEFAULT_TABLE
 from bench.report import as_json, kernels_text, run_text, scale_text
 from bench.scale import PREFIXES_MAX, PREFIXES_MIN, RULES_MAX, RULES_MIN
 from bench.scenario import Database, Scenario
+from bench.session import DEFAULT_FOLDER, err, servers, telling
 from bench.system import machine
 from billing.cli.setup import deployment
 from billing.cli.shards import init
 from billing.errors import BillingError
 from generators.population import Model, model_named
 from generators.producer import DeliveryError
-from ops.local import stack
-from ops.local.config import CONFIG_NAME
-from ops.local.errors import LocalServerError, StackMissingError, StackSettingError
+from ops.local.errors import LocalServerError, StackSettingError
 from rules.load import BookError
 from sharding.shardmap import ShardMapError
 
-DEFAULT_FOLDER: Final = Path(".cache/bench")
-BUFFER_POOL_MIB: Final = 1024  # a shard: minutes of new rows stay in memory, as they would on a real cluster
 WORKERS_MAX: Final = 16
 SHARDS_MAX: Final = 16
 SECONDS_MAX: Final = 86_400
-_err: Final = Console(stderr=True)
 
 app = App(name="billing-bench", help="How fast the billing engine is, on this machine.")
+app.command("bench.cli_plan:plan")  # by name: it imports what other commands do not use
 
 
 @app.command
@@ -95,52 +87,8 @@ def run(
     scenario = Scenario(model_named(model), shards, workers, database, seconds, rate, events, seed, book)
     if config is not None:
         return _measure(scenario, config, json)
-    with _servers(folder, scenario) as started:
+    with servers(folder, scenario) as started:
         return _measure(scenario, started, json)
-
-
-@app.command
-def plan(
-    *files: Path,
-    load: Load,
-    spreading: Spreading | None = None,
-    measure: Path | None = None,
-    measuring: Measuring | None = None,
-    prices: Path = DEFAULT_TABLE,
-    instance: str | None = None,
-    folder: Annotated[Path, Parameter(name="--dir")] = DEFAULT_FOLDER,
-    json: Path | None = None,
-    html: Path | None = None,
-) -> None:
-    """Say how many shards of which instance a load needs, and what that costs, by what one shard was measured to do.
-
-    Parameters
-    ----------
-    files
-        One file that --measure wrote, or several that run --json wrote, each of one shard.
-    measure
-        Take the measurements now, on servers that it starts, and write them to this file.
-    prices
-        A table of prices; Aurora MySQL list prices without it.
-    instance
-        Plan with this instance only.
-    folder
-        Where --measure starts the servers.
-    json
-        A file for every figure, unrounded.
-    html
-        A file for the report as one page, for people who decide.
-    """
-
-    @contextmanager
-    def servers(scenario: Scenario) -> Iterator[Path]:
-        with _servers(folder, scenario) as config:
-            init(config)
-            yield config
-
-    with _telling() as tell:
-        found = measurements(files, measure, measuring or Measuring(), load, servers, tell)
-    write_plan(found, load, spreading or Spreading(), prices, instance, json, html)
 
 
 @app.command
@@ -175,9 +123,9 @@ def kernels(
     if rules is not None:
         _compare_books(events, repeats, rules, prefixes, json)
         return
-    with Progress(console=_err, disable=not _err.is_terminal, transient=True) as progress:
+    with Progress(console=err, disable=not err.is_terminal, transient=True) as progress:
         models = progress.track(list(Model), description="kernels")
-        times = [measurement.kernel_times(model, events, repeats, book) for model in models]
+        times = [measure.kernel_times(model, events, repeats, book) for model in models]
     command = f"billing-bench kernels --events {events} --repeats {repeats}" + (f" --book {book}" if book else "")
     sys.stdout.write(kernels_text(times, machine(), command) + "\n")
     if json is not None:
@@ -185,9 +133,9 @@ def kernels(
 
 
 def _compare_books(events: int, repeats: int, rules: int, prefixes: int, json: Path | None) -> None:
-    with Progress(console=_err, disable=not _err.is_terminal, transient=True) as progress:
+    with Progress(console=err, disable=not err.is_terminal, transient=True) as progress:
         models = progress.track(list(Model), description="books")
-        times = [measurement.scale_times(model, events, repeats, rules, prefixes) for model in models]
+        times = [measure.scale_times(model, events, repeats, rules, prefixes) for model in models]
     command = f"billing-bench kernels --events {events} --repeats {repeats} --rules {rules} --prefixes {prefixes}"
     sys.stdout.write(scale_text(times, machine(), command) + "\n")
     if json is not None:
@@ -213,59 +161,12 @@ def main() -> None:
 
 def _measure(scenario: Scenario, config: Path, json: Path | None) -> int:
     init(config)
-    with _telling() as tell:
-        result = measurement.run(scenario, config, tell)
+    with telling() as tell:
+        result = measure.run(scenario, config, tell)
     sys.stdout.write(run_text(result) + "\n")
     if json is not None:
         json.write_bytes(as_json("run", scenario.command(), result))
     return 1 if result.audit_differences else 0
-
-
-@contextmanager
-def _telling() -> Iterator[measurement.Tell]:
-    """Give a function that shows progress: bars on a terminal, else a line for each thing begun."""
-    with Progress(console=_err, disable=not _err.is_terminal, transient=True) as progress:
-        bars = {}
-
-        def tell(what: str, done: int, total: int) -> None:
-            if what not in bars:
-                bars[what] = progress.add_task(what)
-                if not _err.is_terminal:
-                    _say(what)
-            progress.update(bars[what], completed=done, total=total)
-
-        yield tell
-
-
-@contextmanager
-def _servers(folder: Path, scenario: Scenario) -> Iterator[Path]:
-    """Start the servers of a scenario, give their settings file, and remove them with their data at the end."""
-    _remove(folder)
-    try:
-        stack.up(
-            folder,
-            shards=scenario.shards,
-            database=scenario.database,
-            partitions=scenario.partitions,
-            book=scenario.book,
-            buffer_pool_mib=BUFFER_POOL_MIB,
-            say=_say,
-        )
-        yield folder / CONFIG_NAME
-    finally:
-        _remove(folder)
-
-
-def _remove(folder: Path) -> None:
-    """Remove the stack that an earlier run left in the folder, if any."""
-    try:
-        stack.down(folder, purge=True)
-    except StackMissingError:
-        return
-
-
-def _say(line: str) -> None:
-    _err.print(line, highlight=False, markup=False)
 
 
 def _fail(sentence: str, code: int) -> None:

@@ -5,8 +5,8 @@ Owns its options and their defaults, and which values make a report. Must not kn
 
 import shlex
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -16,24 +16,25 @@ import msgspec
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from bench import measured, prices
+from bench import measured
 from bench.accounts import Accounts, learned, synthetic
 from bench.gauge import Gauge, accounts_in, gauge
 from bench.measured import Measurements
 from bench.page import page
 from bench.plan import Count, Option, Planner, recommended
+from bench.prices import DEFAULT_TABLE, Prices
+from bench.prices import read as read_prices
 from bench.report import as_json
 from bench.report_plan import Curve, Effect, PlanResult, Present, exceptions_of, plan_text
 from bench.scenario import Database, Scenario
+from bench.session import DEFAULT_FOLDER, servers, telling
 from bench.sizing import factor_of, sizing
 from bench.system import machine
 from bench.target import SECONDS_PER_DAY, PlanError, Target
+from billing.cli.shards import init
 from generators.population import model_named
 from sharding.mapfile import load as load_map
 from sharding.shardmap import ShardMap
-
-Servers = Callable[[Scenario], AbstractContextManager[Path]]
-Tell = Callable[[str, int, int], None]
 
 HEADROOMS: Final = (2.5, 8.0)
 
@@ -154,30 +155,71 @@ class Spreading:
         return synthetic(self.accounts, self.exponent, self.hot_share)
 
 
-def measurements(
-    files: Sequence[Path], measure: Path | None, how: Measuring, load: Load, servers: Servers, tell: Tell
-) -> Measurements:
-    """Read measurements, or take them and write them to a file; what is wrong with the load is said before.
+def plan(
+    *files: Path,
+    load: Load,
+    spreading: Spreading | None = None,
+    measure: Path | None = None,
+    measuring: Measuring | None = None,
+    prices: Path = DEFAULT_TABLE,
+    instance: str | None = None,
+    folder: Annotated[Path, Parameter(name="--dir")] = DEFAULT_FOLDER,
+    json: Path | None = None,
+    html: Path | None = None,
+) -> None:
+    """Say how many shards of which instance a load needs, and what that costs, by what one shard was measured to do.
 
-    Raises: MeasurementError, PlanError, and what starting servers raises.
+    Parameters
+    ----------
+    files
+        One file that --measure wrote, or several that run --json wrote, each of one shard.
+    measure
+        Take the measurements now, on servers that it starts, and write them to this file.
+    prices
+        A table of prices; Aurora MySQL list prices without it.
+    instance
+        Plan with this instance only.
+    folder
+        Where --measure starts the servers.
+    json
+        A file for every figure, unrounded.
+    html
+        A file for the report as one page, for people who decide.
     """
-    load.targets()
-    if measure is None:
-        return measured.read(files)
+    priced = read_prices(prices)
+    if instance is not None:
+        priced = msgspec.structs.replace(priced, instances=(priced.instance(instance),))
+    load.targets()  # what is wrong with them is said before anything is measured
+    found = measured.read(files) if measure is None else _taken(measure, files, folder, measuring or Measuring())
+    result = result_of(found, load, spreading or Spreading(), priced, datetime.now(UTC).date(), command())
+    sys.stdout.write(plan_text(result) + "\n")
+    if json is not None:
+        json.write_bytes(as_json("plan", result.command, result))
+    if html is not None:
+        html.write_text(page(result), encoding="utf-8")
+
+
+def _taken(path: Path, files: Sequence[Path], folder: Path, how: Measuring) -> Measurements:
+    """Take measurements and write them to a file. Raises: PlanError, and what starting servers and measuring raise."""
     if files:
         raise PlanError(f"{files[0]}: with --measure nothing is read; name files or write --measure, not both")
-    what = Gauge(
-        [model_named(each) for each in how.models], how.writers, how.seconds, how.database, how.latency, how.events
-    )
-    found = gauge(what, servers, tell)
+
+    @contextmanager
+    def started(scenario: Scenario) -> Iterator[Path]:
+        with servers(folder, scenario) as config:
+            init(config)
+            yield config
+
+    models = [model_named(each) for each in how.models]
+    what = Gauge(models, how.writers, how.seconds, how.database, how.latency, how.events)
+    with telling() as tell:
+        found = gauge(what, started, tell)
     taken = Measurements(measured.KIND, command(), machine(), tuple(found), how.measured_on)
-    measure.write_bytes(msgspec.json.format(msgspec.json.encode(taken), indent=2) + b"\n")
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(taken), indent=2) + b"\n")
     return taken
 
 
-def result_of(
-    found: Measurements, load: Load, how: Spreading, table: prices.Prices, today: date, command: str
-) -> PlanResult:
+def result_of(found: Measurements, load: Load, how: Spreading, table: Prices, today: date, command: str) -> PlanResult:
     """Return the plan. Raises: PlanError and what the inputs raise."""
     targets = load.targets()
     shardmap = load_map(how.map) if how.map is not None else None
@@ -230,27 +272,6 @@ def _present(planner: Planner, target: Target, shardmap: ShardMap, factor: float
     placement = planner.place(shardmap)
     used, _, hot = planner.utilisation(target, placement, factor)
     return Present(len(shardmap.shards), shardmap.shards[hot], float(placement.share[hot]), used)
-
-
-def write_plan(
-    found: Measurements,
-    load: Load,
-    how: Spreading,
-    table: Path,
-    instance: str | None,
-    json: Path | None,
-    html: Path | None,
-) -> None:
-    """Make a plan, print it, and write it to the files that were asked for."""
-    priced = prices.read(table)
-    if instance is not None:
-        priced = msgspec.structs.replace(priced, instances=(priced.instance(instance),))
-    result = result_of(found, load, how, priced, datetime.now(UTC).date(), command())
-    sys.stdout.write(plan_text(result) + "\n")
-    if json is not None:
-        json.write_bytes(as_json("plan", result.command, result))
-    if html is not None:
-        html.write_text(page(result), encoding="utf-8")
 
 
 def command() -> str:

@@ -80,10 +80,16 @@ class Population:
                 return np.searchsorted(zipf_shares(self.accounts, self.exponent), draws, side="right").astype(np.int64)
 
 
+def zipf_weights(accounts: int, exponent: float) -> Float64s:
+    """Return what a Zipf-like population's shares are proportional to: float64[accounts], falling, the first is 1."""
+    weights: Float64s = np.arange(1, accounts + 1, dtype=np.float64) ** -exponent
+    return weights
+
+
 @lru_cache(maxsize=4)  # a process generates one or two populations at a time
 def zipf_shares(accounts: int, exponent: float) -> Float64s:
     """Return the cumulative shares of a Zipf-like population: float64[accounts], increasing, the last is 1."""
-    shares = np.cumsum(np.arange(1, accounts + 1, dtype=np.float64) ** -exponent)
+    shares = np.cumsum(zipf_weights(accounts, exponent))
     shares /= shares[-1]
     shares.setflags(write=False)
     return shares

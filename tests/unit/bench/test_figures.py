@@ -22,7 +22,7 @@ def test_windows_show_a_decline_that_the_mean_hides():
     """Else a system that slows down as its tables grow would look as fast as one that does not."""
     samples = [sample(float(second), min(second, 10) * 100 + max(second - 10, 0) * 50) for second in range(25)]
     assert figures.windows(samples) == [100.0, 50.0]
-    assert figures.throughput(samples) == Throughput(pytest.approx(1700 / 24), 50.0, 100.0)
+    assert figures.throughput(samples) == Throughput(pytest.approx(1700 / 24), 50.0, 100.0, (100.0, 50.0))
 
 
 def test_a_late_sample_does_not_make_a_window_faster():

@@ -1,0 +1,70 @@
+"""The session at a terminal: servers that last as long as a command, and its progress.
+
+A shell: starts and removes servers. Must not know what is measured on them.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.progress import Progress
+
+from bench.measure import Tell
+from bench.scenario import Scenario
+from ops.local import stack
+from ops.local.config import CONFIG_NAME
+from ops.local.errors import StackMissingError
+
+DEFAULT_FOLDER: Final = Path(".cache/bench")
+BUFFER_POOL_MIB: Final = 1024  # a shard: minutes of new rows stay in memory, as they would on a real cluster
+err: Final = Console(stderr=True)
+
+
+@contextmanager
+def telling() -> Iterator[Tell]:
+    """Give a function that shows progress: bars on a terminal, else a line for each thing begun."""
+    with Progress(console=err, disable=not err.is_terminal, transient=True) as progress:
+        bars = {}
+
+        def tell(what: str, done: int, total: int) -> None:
+            if what not in bars:
+                bars[what] = progress.add_task(what)
+                if not err.is_terminal:
+                    say(what)
+            progress.update(bars[what], completed=done, total=total)
+
+        yield tell
+
+
+@contextmanager
+def servers(folder: Path, scenario: Scenario) -> Iterator[Path]:
+    """Start the servers of a scenario, give their settings file, and remove them with their data at the end."""
+    _remove(folder)
+    try:
+        stack.up(
+            folder,
+            shards=scenario.shards,
+            database=scenario.database,
+            partitions=scenario.partitions,
+            book=scenario.book,
+            buffer_pool_mib=BUFFER_POOL_MIB,
+            say=say,
+        )
+        yield folder / CONFIG_NAME
+    finally:
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove the stack that an earlier run left in the folder, if any."""
+    try:
+        stack.down(folder, purge=True)
+    except StackMissingError:
+        return
+
+
+def say(line: str) -> None:
+    """Print a line to the terminal as it is."""
+    err.print(line, highlight=False, markup=False)
