@@ -25,7 +25,7 @@ campaign: export FAULT_SECONDS := $(FAULT_SECONDS)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test lint unit properties simulate mutants campaign bench clean
+.PHONY: help demo test lint unit properties simulate mutants campaign bench plan clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -71,6 +71,9 @@ bench: $(TEST)  ## speed of the pure path, then of skewed and uniform load on re
 	@$(BIN)/billing-bench kernels
 	@$(BIN)/billing-bench run --model skewed --shards 4 --workers 2 --seconds 180
 	@$(BIN)/billing-bench run --model uniform --shards 4 --workers 2 --seconds 180
+
+plan: $(TEST)  ## measure one shard with 1 to 4 writers and plan a billion events a day by that: half an hour
+	@$(BIN)/billing-bench plan --measure .cache/capacity.json --latency --per-day 1e9 --peak 60000 --html .cache/plan.html
 
 clean:  ## remove .venv and caches; not .stack, whose servers may be running
 	@rm -rf $(VENV) .cache .demo .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist

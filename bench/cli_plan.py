@@ -149,7 +149,7 @@ class Spreading:
     spread: bool = True
 
     def distribution(self) -> Accounts:
-        """Return the accounts. Raises: DistributionError, SourceError."""
+        """Return the accounts. Raises: DistributionError."""
         if self.sample is not None:
             return learned(accounts_in(self.sample))
         return synthetic(self.accounts, self.exponent, self.hot_share)

@@ -13,10 +13,12 @@ from typing import Final
 import attrs
 
 from bench import measure
+from bench.accounts import DistributionError
 from bench.measure import Tell
 from bench.measured import Capacity, Run, latency, level
 from bench.scenario import Database, Scenario
 from billing.adapters.files import PARTITION, FileSource
+from billing.errors import SourceError
 from billing.event import Decoder
 from billing.limits import Limits
 from generators.population import Model
@@ -77,9 +79,12 @@ def _of_model(
 def accounts_in(path: Path) -> Counter[str]:
     """Count the events of each account in a file, one JSON text a line, plain, .gz or .zst; bad events count nothing.
 
-    Raises: SourceError.
+    Raises: DistributionError when it cannot be read.
     """
-    return asyncio.run(_accounts_in(path))
+    try:
+        return asyncio.run(_accounts_in(path))
+    except SourceError as error:
+        raise DistributionError(str(error)) from error
 
 
 async def _accounts_in(path: Path) -> Counter[str]:

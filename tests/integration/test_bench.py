@@ -4,9 +4,12 @@ import json
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
+from bench.measured import read
 from tests.fleet import ROOT
+from tests.planned import capacity, measurements
 
 
 def bench(folder, *options):
@@ -35,6 +38,13 @@ def test_a_saturated_run_is_measured_and_audited(tmp_path):
     assert result["throughput"]["window_min"] <= result["throughput"]["mean"] or result["seconds"] < 10
     assert [server.split()[0] for server in result["machine"]["servers"]] == ["MariaDB", "Kafka"]
     assert document["command"] in text
+    document["result"]["scenario"]["shards"] = 1  # a plan takes runs of one shard only
+    alone = tmp_path / "alone.json"
+    alone.write_text(json.dumps(document))
+    (model,) = read([alone]).models
+    assert model.levels[0].writers == 2
+    assert model.batch > 1
+    assert model.bytes_per_event > 0
 
 
 def test_an_open_loop_run_measures_latency(tmp_path):
@@ -45,6 +55,25 @@ def test_an_open_loop_run_measures_latency(tmp_path):
     assert len(result["latency_ms"]) > 10
     assert min(result["latency_ms"]) > 0
     assert result["prefill"] is None
+
+
+def test_a_plan_is_made_from_recorded_measurements(tmp_path):
+    """Else the numbers of one shard would not lead to a number of shards."""
+    figures, json_path, page = (tmp_path / name for name in ("capacity.json", "plan.json", "plan.html"))
+    figures.write_bytes(msgspec.json.encode(measurements(capacity())))
+    load = ("--per-day", "1e9", "--peak", "60000", "--headroom", "2.5", "8", "--growth", "0.4", "--accounts", "5000")
+    command = [sys.executable, "-c", "from bench.cli import main; main()", "plan", str(figures), *load]
+    done = subprocess.run(
+        [*command, "--json", str(json_path), "--html", str(page)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    document = json.loads(json_path.read_text())
+    chosen = document["result"]["chosen"]
+    assert [each["headroom"] for each in chosen] == [2.5, 8]
+    assert 1 < chosen[0]["shards"]["low"] <= chosen[0]["shards"]["mid"] <= chosen[0]["shards"]["high"]
+    assert f"{chosen[0]['shards']['mid']} clusters of {chosen[0]['instance']}" in page.read_text()
+    assert chosen[0]["instance"] in done.stdout
+    assert document["command"].startswith("billing-bench plan ")
 
 
 @pytest.mark.parametrize("options", [["--workers", "0"], ["--model", "other"], ["-c", "no-such.toml"]])
