@@ -212,10 +212,15 @@ def _taken(path: Path, files: Sequence[Path], folder: Path, how: Measuring) -> M
 
     models = [model_named(each) for each in how.models]
     what = Gauge(models, how.writers, how.seconds, how.database, how.latency, how.events)
+    taken, found = None, []
     with telling() as tell:
-        found = gauge(what, started, tell)
-    taken = Measurements(measured.KIND, command(), machine(), tuple(found), how.measured_on)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(taken), indent=2) + b"\n")
+        for capacity in gauge(what, started, tell):
+            found.append(capacity)
+            taken = Measurements(measured.KIND, command(), machine(), tuple(found), how.measured_on)
+            # After each model: an hour's work is not lost when the next one cannot be measured.
+            path.write_bytes(msgspec.json.format(msgspec.json.encode(taken), indent=2) + b"\n")
+    if taken is None:
+        raise PlanError("--models names none; write uniform, skewed or hot-shard")
     return taken
 
 

@@ -5,7 +5,7 @@ A shell: starts servers and reads files. Must not know what is planned.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
@@ -47,13 +47,13 @@ class Gauge:
         return Scenario(model, 1, writers, self.database, self.seconds, rate, events)
 
 
-def gauge(what: Gauge, servers: Callable[[Scenario], AbstractContextManager[Path]], tell: Tell) -> list[Capacity]:
-    """Saturate one shard by each model with each number of writers, in turn, and return what it did.
+def gauge(what: Gauge, servers: Callable[[Scenario], AbstractContextManager[Path]], tell: Tell) -> Iterator[Capacity]:
+    """Saturate one shard by each model with each number of writers, in turn, and yield what it did, model by model.
 
     servers: starts one shard for a scenario, gives its settings file, and stops it; each model has its own, on which
     tables grow from one run to the next. Raises: MeasureError, MeasurementError.
     """
-    return [_of_model(what, model, servers, tell) for model in what.models]
+    return (_of_model(what, model, servers, tell) for model in what.models)
 
 
 def _of_model(

@@ -4,6 +4,7 @@ Owns shares by shard and the advice. Must not know rates, machines or money.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -53,13 +54,17 @@ NO_ADVICE: Final = Advice({}, {})
 
 def even_map(shards: int, advice: Advice = NO_ADVICE) -> ShardMap:
     """Return a map of so many shards that divides the slots evenly, with the accounts that were advised."""
-    names = [f"shard-{number:04d}" for number in range(shards)]
-    even = ShardMap.even(names)
+    even = _even(shards)
     if not advice:
         return even
-    pins = {account: names[shard] for account, shard in advice.pins.items()}
+    pins = {account: even.shards[shard] for account, shard in advice.pins.items()}
     spreads = {account: Spread(BY_EVENT, ways) for account, ways in advice.spreads.items()}
     return ShardMap(1, even.shards, even.ranges, pins, spreads)
+
+
+@lru_cache(maxsize=128)  # a plan looks at as many numbers, several times each; a map has 128 KiB
+def _even(shards: int) -> ShardMap:
+    return ShardMap.even([f"shard-{number:04d}" for number in range(shards)])
 
 
 def place(accounts: Accounts, shardmap: ShardMap, batch: float) -> Placement:

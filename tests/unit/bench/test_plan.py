@@ -99,9 +99,9 @@ def test_one_hot_account_is_spread_and_the_plan_is_possible_by_that():
 
 def test_a_skew_that_one_shard_can_never_carry_says_what_would_help():
     """Else an operator would be left with a no: half of 100,000 events/s on one shard of at most 40,000."""
-    hot = synthetic(1_000, 0, 0.5)
+    hot = planner(synthetic(1_000, 0, 0.5), may_spread=False)
     with pytest.raises(PlanError) as caught:
-        planner(hot, may_spread=False).options(Target(10_000, 100_000, 1.5, days_in_memory=0))
+        hot.options(Target(10_000, 100_000, 1.5, days_in_memory=0))
     said = str(caught.value)
     assert "the account acct-000000 alone has 50.0% of the events" in said
     assert "possible with" in said
@@ -109,7 +109,7 @@ def test_a_skew_that_one_shard_can_never_carry_says_what_would_help():
     assert "larger instances in --prices" in said
     assert "\n" not in said
     with pytest.raises(PlanError, match=r"a headroom of 1\.[0-9]"):
-        planner(hot, may_spread=False).options(Target(10_000, 50_000, 2.5, days_in_memory=0))
+        hot.options(Target(10_000, 50_000, 2.5, days_in_memory=0))
 
 
 def test_more_than_a_thousand_shards_are_no_plan():
