@@ -15,7 +15,7 @@ from bench import measure
 from bench.kernel import EVENTS as KERNEL_EVENTS
 from bench.report import as_json, kernels_text, run_text, scale_text
 from bench.scale import PREFIXES_MAX, PREFIXES_MIN, RULES_MAX, RULES_MIN
-from bench.scenario import Database, Scenario
+from bench.scenario import WORKERS_MAX, Database, Scenario
 from bench.session import DEFAULT_FOLDER, err, servers, telling
 from bench.system import machine
 from billing.cli.setup import deployment
@@ -27,7 +27,6 @@ from ops.local.errors import LocalServerError, StackSettingError
 from rules.load import BookError
 from sharding.shardmap import ShardMapError
 
-WORKERS_MAX: Final = 16
 SHARDS_MAX: Final = 16
 SECONDS_MAX: Final = 86_400
 

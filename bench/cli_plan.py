@@ -26,7 +26,7 @@ from bench.prices import DEFAULT_TABLE, Prices
 from bench.prices import read as read_prices
 from bench.report import as_json
 from bench.report_plan import Curve, Effect, PlanResult, Present, exceptions_of, plan_text
-from bench.scenario import Database, Scenario
+from bench.scenario import WORKERS_MAX, Database, Scenario
 from bench.session import DEFAULT_FOLDER, servers, telling
 from bench.sizing import factor_of, sizing
 from bench.system import machine
@@ -37,6 +37,10 @@ from sharding.mapfile import load as load_map
 from sharding.shardmap import ShardMap
 
 HEADROOMS: Final = (2.5, 8.0)
+_SEVERAL: Final = Parameter(consume_multiple=True, negative_iterable=())  # one or more values after the option
+
+
+_Writers = Annotated[int, Parameter(validator=Number(gte=1, lte=WORKERS_MAX))]
 
 
 @Parameter(name="*")
@@ -62,12 +66,17 @@ class Measuring:
         The instance of the table of prices that the database has to itself, if it is one.
     """
 
-    models: Annotated[tuple[Literal["uniform", "skewed", "hot-shard"], ...], Parameter(consume_multiple=True)] = (
+    models: Annotated[tuple[Literal["uniform", "skewed", "hot-shard"], ...], _SEVERAL] = (
         "uniform",
         "skewed",
         "hot-shard",
     )
-    writers: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (1, 2, 3, 4)
+    writers: Annotated[tuple[_Writers, ...], _SEVERAL] = (
+        1,
+        2,
+        3,
+        4,
+    )
     seconds: Annotated[int, Parameter(validator=Number(gte=1))] = 60
     database: Database = "mariadb"
     latency: bool = False
@@ -104,7 +113,7 @@ class Load:
 
     per_day: float
     peak: float | None = None
-    headroom: Annotated[tuple[float, ...], Parameter(consume_multiple=True)] = HEADROOMS
+    headroom: Annotated[tuple[float, ...], _SEVERAL] = HEADROOMS
     growth: float = 0.0
     months: float = 12
     retention_days: float = 90

@@ -97,8 +97,9 @@ class Law:
 
     @property
     def writers_used(self) -> float:
-        """Return the number of writers that a plan counts on: the best one, within what was measured."""
-        return min(max(1.0, float(np.floor(self.writers_best))), self.writers_max)
+        """Return the number of writers that a plan counts on: the best whole one, within what was measured."""
+        peak = min(self.writers_best, self.writers_max)
+        return max(float(np.floor(peak)), min(float(np.ceil(peak)), self.writers_max), key=self.throughput)
 
     def capacity(self) -> Estimate:
         """Return what one shard carries, in events a second."""

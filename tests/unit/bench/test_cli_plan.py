@@ -20,6 +20,8 @@ from tests.planned import capacity, measurements
         (["--per-day", "1e9", "no.json"], "no.json"),
         (["--per-day", "1e9", "--measure", "new.json"], "with --measure nothing is read"),
         (["--per-day", "1e9", "--hot-share", "1", "--accounts", "9", "--peak", "1e7", "--no-spread"], "possible with"),
+        (["--per-day", "1e9", "--empty-headroom"], "--empty-headroom"),
+        (["--per-day", "1e9", "--writers", "0"], "--writers"),
         ([], "--per-day"),
     ],
 )

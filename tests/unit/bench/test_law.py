@@ -93,6 +93,13 @@ def test_no_more_writers_are_planned_than_were_measured():
     assert law.capacity().mid == pytest.approx(400, rel=0.01)
 
 
+def test_the_best_whole_number_of_writers_is_planned():
+    """Else a plan would count on one writer where two do more: the peak of this law is at 1.9."""
+    law = fit([1, 2, 3, 4], [throughput(count, 0.02, 0.27, 100.0) for count in (1, 2, 3, 4)])
+    assert law.writers_best == pytest.approx(1.905, abs=0.01)
+    assert law.writers_used == 2
+
+
 @pytest.mark.parametrize(
     ("writers", "rates"), [([1, 2, 2, 2], [1, 2, 2, 2]), ([1, 2, 3], [1, 2, 3]), ([1], [5.0]), ([], [])]
 )
