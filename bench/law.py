@@ -6,7 +6,6 @@ is planned by them.
 
 import warnings
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any, Final
 
 import attrs
@@ -17,14 +16,14 @@ from billing.errors import BillingError
 
 try:
     from scipy.optimize import OptimizeWarning, curve_fit
+    from scipy.special import stdtrit
 except ModuleNotFoundError as error:
     raise SystemExit("billing-bench: scipy is missing; pip install 'billing-engine[bench]'") from error
 
 LEVELS_MIN: Final = 3  # the law has three coefficients
 SAMPLES_MIN: Final = 4  # one more than coefficients: with fewer nothing is left to tell an error from
-DRAWS: Final = 2_000  # of the coefficients: the ends of a 95 % interval are then known to a few per cent of its width
-INTERVAL: Final = (0.025, 0.5, 0.975)
-_SEED: Final = 1  # a plan is the same each time
+QUANTILE: Final = 0.975  # of both ends of a 95 % interval
+LEAST: Final = 0.01  # of the middle: where samples say next to nothing, a shard still carries something
 _EVALUATIONS_MAX: Final = 20_000
 
 Floats = NDArray[np.float64]
@@ -73,28 +72,6 @@ class Law:
         """Return the number of writers at which throughput is highest: `sqrt((1 - alpha) / beta)`, at least 1."""
         return best_writers(self.alpha, self.beta)
 
-    @cached_property
-    def draws(self) -> Floats:
-        """Return coefficients as uncertain as the fit left them: float64[DRAWS, 3], none below 0.
-
-        Of Student's distribution in three dimensions: a normal one, wider the fewer samples there were.
-        """
-        generator = np.random.default_rng(_SEED)
-        error = np.sqrt(np.diag(self.covariance))
-        unit = np.where(error > 0, error, 1.0)  # as correlations: the coefficients differ by orders of magnitude
-        normal = generator.multivariate_normal(np.zeros(3), self.covariance / np.outer(unit, unit), DRAWS, tol=1e-6)
-        wide = np.sqrt(self.freedom / generator.chisquare(self.freedom, DRAWS))[:, np.newaxis]
-        drawn = np.array([self.alpha, self.beta, self.gamma]) + normal * wide * error
-        return np.asarray(np.maximum(drawn, [0.0, 0.0, np.finfo(float).tiny]))
-
-    def capacities(self) -> Floats:
-        """Return what one shard carries, in events a second, by each draw of the coefficients: float64[DRAWS].
-
-        At the best number of writers, but no more of them than were measured: the law is not trusted beyond.
-        """
-        alpha, beta, gamma = self.draws.T
-        return np.asarray(throughput(self.writers_used, alpha, beta, gamma))
-
     @property
     def writers_used(self) -> float:
         """Return the number of writers that a plan counts on: the best whole one, within what was measured."""
@@ -102,8 +79,21 @@ class Law:
         return max(float(np.floor(peak)), min(float(np.ceil(peak)), self.writers_max), key=self.throughput)
 
     def capacity(self) -> Estimate:
-        """Return what one shard carries, in events a second."""
-        return interval(self.capacities(), self.throughput(self.writers_used))
+        """Return what one shard carries, in events a second, at `writers_used`."""
+        return self.interval(self.writers_used)
+
+    def interval(self, writers: float) -> Estimate:
+        """Return the throughput of so many writers with its 95 % interval, no end below a hundredth of the middle.
+
+        `X +- t sqrt(g' C g)`, g being the gradient by the coefficients and t the quantile of Student's distribution.
+        Source: the delta method, as in Bates and Watts, "Nonlinear Regression Analysis" (1988), section 2.3.
+        """
+        lost = 1 + self.alpha * (writers - 1) + self.beta * writers * (writers - 1)
+        mid = self.throughput(writers)
+        gradient = np.array([-mid * (writers - 1), -mid * writers * (writers - 1), writers]) / lost
+        variance = max(0.0, float(gradient @ self.covariance @ gradient))
+        error = float(stdtrit(self.freedom, QUANTILE)) * variance**0.5
+        return Estimate(max(mid - error, mid * LEAST), mid, mid + error)
 
 
 def throughput(writers: float | Floats, alpha: Any, beta: Any, gamma: Any) -> Any:  # noqa: ANN401 - numbers or arrays
@@ -114,12 +104,6 @@ def throughput(writers: float | Floats, alpha: Any, beta: Any, gamma: Any) -> An
 def best_writers(alpha: float, beta: float) -> float:
     """Return where the law has its peak; infinite when writers cost one another nothing."""
     return max(1.0, float(np.sqrt(max(0.0, 1 - alpha) / beta))) if beta > 0 else float("inf")
-
-
-def interval(values: Floats, mid: float) -> Estimate:
-    """Return the 95 % interval of draws around a value."""
-    low, _, high = np.quantile(values, INTERVAL)
-    return Estimate(min(float(low), mid), mid, max(float(high), mid))
 
 
 def fit(writers: Sequence[float], events_per_second: Sequence[float]) -> Law:
