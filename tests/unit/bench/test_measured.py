@@ -1,9 +1,12 @@
 """Measurements as files."""
 
+from pathlib import Path
+
 import attrs
 import msgspec
 import pytest
 
+import bench
 from bench.figures import Throughput
 from bench.law import FitError
 from bench.measured import Capacity, Level, MeasurementError, read
@@ -113,3 +116,10 @@ def test_two_levels_follow_no_law():
     """Else a plan would have no error bars at all."""
     with pytest.raises(FitError, match="measure 3 numbers or more"):
         Capacity(Model.UNIFORM, (level(1, 10.0), level(2, 20.0))).law()
+
+
+def test_the_measurements_that_come_along_follow_a_law():
+    """Else the example in the README would not run."""
+    found = read([Path(bench.__file__).with_name("measurements") / "two-cores-mariadb.json"])
+    assert [each.model for each in found.models] == [Model.SKEWED, Model.UNIFORM]
+    assert all(each.law().capacity().low > 10_000 for each in found.models)
