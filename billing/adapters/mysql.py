@@ -11,6 +11,8 @@ import asyncmy
 from asyncmy.constants import CLIENT
 from asyncmy.errors import MySQLError
 
+from billing.adapters.login import arguments
+from billing.adapters.login import refusal as told
 from billing.cursor import Claim, Standing
 from billing.fold import PartKey, Transaction
 from billing.limits import Limits
@@ -214,11 +216,7 @@ class MysqlStore:
         try:
             async with asyncio.timeout(self._limits.connect_timeout_ms / 1000):
                 self._connection = await asyncmy.connect(
-                    host=self._url.host,
-                    port=self._url.port,
-                    user=self._url.user,
-                    password=self._url.password,
-                    db=self._url.database,
+                    **arguments(self._url),
                     autocommit=True,
                     charset="utf8mb4",
                     client_flag=CLIENT.MULTI_STATEMENTS,
@@ -226,8 +224,7 @@ class MysqlStore:
                 refusal = await self._prepare_session()
         except _BROKEN as error:
             self._drop()
-            words = " ".join(map(str, error.args)) or "no answer in time"
-            return Refused(Reaction.RECONNECT, f"{self.name} at {where}: {words}")
+            return Refused(Reaction.RECONNECT, f"{self.name} at {where}: {told(self._url, error)}")
         if refusal is not None:
             self._drop()
             return Refused(Reaction.RESOLVE_WRITER, f"{self.name} at {where}: {refusal}")

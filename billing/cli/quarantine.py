@@ -160,12 +160,12 @@ async def _read(found: Deployment, reason: str | None, limit: int) -> tuple[list
     retried: Counter[str] = Counter()
     entries = {}
     for shard in found.settings.shards:
-        for one in await run(shard.writer, count_reasons):
+        for one in await run(shard.primary, count_reasons):
             if reason is None or one.reason == reason:
                 events[one.reason] += one.events
                 retried[one.reason] += one.retried
         asking = partial(read_entries, reason=reason, limit=limit)
-        entries[shard.name] = await run(shard.writer, asking)
+        entries[shard.name] = await run(shard.primary, asking)
     return [ReasonCount(name, count, retried[name]) for name, count in events.most_common()], entries
 
 
@@ -173,7 +173,7 @@ async def _at(found: Deployment, log: str | None, partition: int, offset: int) -
     places = []
     for shard in found.settings.shards:
         asking = partial(read_entry, log=log, partition=partition, offset=offset)
-        places += [(shard.name, entry) for entry in await run(shard.writer, asking)]
+        places += [(shard.name, entry) for entry in await run(shard.primary, asking)]
     return places
 
 

@@ -333,7 +333,11 @@ BAD = [
         '"billing"\npassword_file = "empty.secret"\n',
         "6: source.password_file: empty.secret is empty; write the password into it",
     ),
-    ("[source]", "x = 1\n[source]", "1: x: unknown key; write source, shards, rules, sharding, limits, metrics, api"),
+    (
+        "[source]",
+        "x = 1\n[source]",
+        "1: x: unknown key; write source, shards, rules, sharding, limits, metrics, api, database",
+    ),
     ("[[shards]]", "[shards]", "12: column 9: is not TOML: Cannot overwrite a value; correct the syntax"),
     (GOOD[GOOD.index("[[") : GOOD.index("[rules]")], "", " shards: is missing; write [[shards]] with name and writer"),
     (
