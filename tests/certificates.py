@@ -18,9 +18,9 @@ class Authority:
         self.file = folder / f"{name}.pem"
         self._ca.cert_pem.write_to_path(self.file)
 
-    def issue(self, name: str, host: str = HOST, *, expired: bool = False) -> tuple[Path, Path]:
-        """Write a server's certificate chain and its private key (PKCS 8); returns both files."""
-        ends = datetime.now(UTC) + timedelta(days=-1 if expired else 1)
+    def issue(self, name: str, host: str = HOST, *, lasting: timedelta = timedelta(days=1)) -> tuple[Path, Path]:
+        """Write a server's certificate chain and its private key (PKCS 8); returns both files. lasting: from now on."""
+        ends = datetime.now(UTC) + lasting
         made = self._ca.issue_cert(host, not_before=ends - timedelta(days=30), not_after=ends)
         certificate, key = self._folder / f"{name}.crt", self._folder / f"{name}.key"
         certificate.write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))

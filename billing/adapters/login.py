@@ -1,25 +1,30 @@
 """Logins: how a MySQL URL becomes a driver's arguments, encrypted where it says so, and what a refusal means in words.
 
-Owns TLS to databases. Must not know what is asked of them. No password is in any error.
+Owns TLS to databases, and how a connection ends. Must not know what is asked of them. No password is in any error.
 """
 
+import asyncio
 import ssl
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from asyncmy.connection import Connection
+from asyncmy.errors import MySQLError
 from sqlalchemy.exc import DBAPIError
 
+from billing.adapters.certificates import fault
 from billing.errors import SettingsError
 from billing.store_url import MysqlUrl
 
-_OUT_OF_DATE: Final = {9: "is not valid yet", 10: "has expired"}  # X509_V_ERR_..., x509_vfy.h of OpenSSL
-_OTHER_HOST: Final = frozenset({62, 64})
-_UNKNOWN_AUTHORITY: Final = frozenset({2, 18, 19, 20, 21})
+# What asyncmy lets through when a connection ends: RuntimeError, if it ends before its socket was looked at.
+BROKEN: Final = (MySQLError, OSError, TimeoutError, EOFError, RuntimeError)
+_LEAVE_SECONDS: Final = 1.0  # a server that is well takes a round trip
 # What a server says to a user that it does not want, or that may not do this. Codes: as in billing.adapters.mysql.
 _NOT_LET_IN: Final[Mapping[int, str]] = {
     1044: "see that `billing init` was run with database.admin for this database",
-    1045: "correct user and password; one that may enter only from some hosts, or encrypted (database.tls_ca), is told so too",
+    1045: "correct user and password, or from where it may enter; a user that must encrypt needs database.tls_ca",
     1142: "see that `billing init` was run with database.admin for this database",
     1133: "run `billing init` with database.admin, which makes the users",
     1410: "run `billing init` with database.admin, which makes the users",
@@ -29,21 +34,45 @@ _NOT_LET_IN: Final[Mapping[int, str]] = {
 }
 
 
-def arguments(url: MysqlUrl) -> dict[str, Any]:
-    """Return what `asyncmy.connect` is given, to be extended.
+class _Connection(Connection):
+    """A connection that ends at once: what was not sent never is, and nobody waits for the end of its encryption."""
 
-    Raises: SettingsError when the password of who enters is not known here.
+    _transport: asyncio.Transport | None
+
+    def close(self) -> None:
+        """Cut it."""
+        if self._transport is not None:
+            self._transport.abort()
+        super().close()
+
+
+async def enter(url: MysqlUrl, **more: Any) -> Any:  # noqa: ANN401 - the driver's, and its further arguments
+    """Return a connection.
+
+    Raises: SettingsError when the password of who enters is not known here; BROKEN.
     """
     if url.lacking:
         raise SettingsError(url.lacking)
-    return {
-        "host": url.host,
-        "port": url.port,
-        "user": url.user,
-        "password": url.password.encode(),  # bytes: the driver would take text for Latin-1
-        "db": url.database or None,
-        "ssl": None if url.tls_ca is None else _context(url.tls_ca),
-    }
+    connection = _Connection(  # type: ignore[no-untyped-call]  # the driver's
+        host=url.host,
+        port=url.port,
+        user=url.user,
+        password=url.password.encode(),  # bytes: the driver would take text for Latin-1
+        database=url.database or None,
+        ssl=None if url.tls_ca is None else _context(url.tls_ca),
+        **more,
+    )
+    await connection.connect()
+    return connection
+
+
+async def leave(connection: Any) -> None:  # noqa: ANN401 - the driver's
+    """End a connection in order; one whose server does not answer at once is cut."""
+    with suppress(*BROKEN):
+        async with asyncio.timeout(_LEAVE_SECONDS):
+            await connection.ensure_closed()
+    connection.close()
+    await asyncio.sleep(0)  # the loop learns of it before it ends
 
 
 def refusal(url: MysqlUrl, error: BaseException) -> str:
@@ -60,20 +89,9 @@ def refusal(url: MysqlUrl, error: BaseException) -> str:
     return f"{words}; {remedy or 'check that it runs and that the URL in [[shards]] is right'}"
 
 
-def certificate_fault(error: ssl.SSLCertVerificationError, host: str, authorities: Path | str) -> str:
-    """Say what is wrong with a server's certificate, and what to do."""
-    if error.verify_code in _OUT_OF_DATE:
-        return f"the server's certificate {_OUT_OF_DATE[error.verify_code]}; renew it, or correct the clock"
-    if error.verify_code in _OTHER_HOST:
-        return f"the server's certificate is not for {host}; write the host that it names, or give it another one"
-    if error.verify_code in _UNKNOWN_AUTHORITY:
-        return f"the server's certificate is by no authority in {authorities}; name the file with its authority"
-    return f"the server's certificate is not accepted ({error.verify_message}); give it another one"
-
-
 def _of_tls(url: MysqlUrl, error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return certificate_fault(error, url.host, str(url.tls_ca))
+        return fault(error, url.host, str(url.tls_ca))
     return f"no encrypted connection can be made ({error.reason or error}); check that the server speaks TLS"
 
 

@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -17,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
-from billing.adapters.login import arguments, refusal
+from billing.adapters.login import enter, refusal
 from billing.errors import BillingError, StoreUnreachableError
 from billing.exact import EXACT
 from billing.store_url import MysqlUrl, SqliteUrl, StoreUrl
@@ -183,7 +184,7 @@ def _mysql_engine(url: MysqlUrl, **pool: Any) -> AsyncEngine:  # noqa: ANN401 - 
     return create_async_engine(
         "mysql+asyncmy://",
         isolation_level="REPEATABLE READ",
-        connect_args={**arguments(url), "connect_timeout": _CONNECT_SECONDS},
+        connect_args={"async_creator_fn": partial(enter, url), "connect_timeout": _CONNECT_SECONDS},
         hide_parameters=True,
         **pool,
     )
