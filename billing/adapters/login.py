@@ -4,6 +4,7 @@ Owns TLS to databases, and how a connection ends. Must not know what is asked of
 """
 
 import asyncio
+import re
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -20,6 +21,8 @@ from billing.store_url import MysqlUrl
 
 # What asyncmy lets through when a connection ends: RuntimeError, if it ends before its socket was looked at.
 BROKEN: Final = (MySQLError, OSError, TimeoutError, EOFError, RuntimeError)
+# Where servers repeat data: "Duplicate entry '...' for key", "Incorrect integer value: '...'", "syntax ... near '...'".
+_QUOTED: Final = re.compile(r"\b(entry|value:|near|in|string) '.*'", re.DOTALL)
 _LEAVE_SECONDS: Final = 1.0  # a server that is well takes a round trip
 # What a server says to a user that it does not want, or that may not do this. Codes: as in billing.adapters.mysql.
 _NOT_LET_IN: Final[Mapping[int, str]] = {
@@ -75,6 +78,12 @@ async def leave(connection: Any) -> None:  # noqa: ANN401 - the driver's
     await asyncio.sleep(0)  # the loop learns of it before it ends
 
 
+def words_of(error: BaseException) -> str:
+    """Return what an error says, without what it quotes of rows and statements: these are about people."""
+    reason = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return _QUOTED.sub(r"\1 '...'", " ".join(map(str, reason.args)) or str(reason))
+
+
 def refusal(url: MysqlUrl, error: BaseException) -> str:
     """Say why a server could not be entered or asked, and what to do: `what; remedy`."""
     for cause in _causes(error):
@@ -84,7 +93,7 @@ def refusal(url: MysqlUrl, error: BaseException) -> str:
             return "the connection was cut while it was being encrypted; check that the server speaks TLS"
     reason = error.orig if isinstance(error, DBAPIError) else error
     told: tuple[object, ...] = getattr(reason, "args", ())
-    words = " ".join(map(str, told)) or str(reason) or "no answer in time"
+    words = words_of(error) or "no answer in time"
     remedy = _NOT_LET_IN.get(told[0]) if told and isinstance(told[0], int) else None
     return f"{words}; {remedy or 'check that it runs and that the URL in [[shards]] is right'}"
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from asyncmy.constants import CLIENT
 from asyncmy.errors import MySQLError
 
-from billing.adapters.login import BROKEN, enter, leave
+from billing.adapters.login import BROKEN, enter, leave, words_of
 from billing.adapters.login import refusal as told
 from billing.cursor import Claim, Standing
 from billing.fold import PartKey, Transaction
@@ -192,7 +192,7 @@ class MysqlStore:
             await self._roll_back()
         else:
             self._drop()
-        words = f"{type(error).__name__} {' '.join(map(str, error.args))}".strip()
+        words = f"{type(error).__name__} {words_of(error)}".strip()
         return Refused(reaction, f"{self.name} at {statement}: {words}")
 
     async def _roll_back(self) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
-from billing.adapters.login import enter, refusal
+from billing.adapters.login import enter, refusal, words_of
 from billing.errors import BillingError, StoreUnreachableError
 from billing.exact import EXACT
 from billing.store_url import MysqlUrl, SqliteUrl, StoreUrl
@@ -197,8 +197,7 @@ def _took_too_long(error: Exception) -> bool:
 
 
 def _unreachable(url: StoreUrl, error: Exception) -> StoreUnreachableError:
-    reason = error.orig if isinstance(error, DBAPIError) else error
-    words = " ".join(map(str, getattr(reason, "args", ()))) or str(reason) or "no answer in time"
+    words = words_of(error) or "no answer in time"
     if "no such table" in words or "1146" in words or words == _NO_FILE:
         return StoreUnreachableError(f"{url}: {words}; run `billing init` first")
     if isinstance(url, MysqlUrl):

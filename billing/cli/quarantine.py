@@ -53,7 +53,7 @@ def list_entries(
     limit
         How many events of each shard to list.
     accounts
-        Show whose they are, where that can be read.
+        Show whose they are, where that can be read, and values of attributes in what is wrong with them.
     json
         Print one JSON document.
     """
@@ -211,7 +211,8 @@ def _listing(entries: dict[str, list[Entry]], *, accounts: bool) -> Table:
             whose = [one.account] if accounts else []
             place = (one.log, str(one.partition), str(one.offset))
             again = "yes" if one.retried else ""
-            table.add_row(shard, one.reason, *place, *whose, again, _printable(one.detail.encode())[:_DETAIL_MAX])
+            detail = one.detail if accounts else one.plain_detail
+            table.add_row(shard, one.reason, *place, *whose, again, _printable(detail.encode())[:_DETAIL_MAX])
     return table
 
 
@@ -223,7 +224,7 @@ def _fields(entry: Entry, *, accounts: bool) -> dict[str, str | int]:
         "offset": entry.offset,
         **whose,
         "reason": entry.reason,
-        "detail": _printable(entry.detail.encode()),
+        "detail": _printable((entry.detail if accounts else entry.plain_detail).encode()),
         "payload_bytes": entry.payload_bytes,
         "retried": entry.retried,
     }
