@@ -29,9 +29,10 @@ CHUNK: Final = 2_000  # billed and judged together: an account's repeats, confli
 BOOK: Final = books_path() / "telecom.yaml"
 TOKENS: Final = (
     b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"null", b"true", b"-", b"1e309", b"0.1", b"1E-30", b"9" * 40,
-    b"\0",    b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\\ud800", b"\\u0000", b"\xf0\x9f\x92\xa9", b"\xbf'", b"'", b"--", b"/*",
-    b"%s",    b'"id":', b'"account":', b'"time":', b'"type":"void",', b'"type":"credit",', b'"quantity":-1,', b'"attributes":{},',
-    b'"specversion":"1.0",', b'"data":', b"NaN", b"Infinity", b"\xef\xbb\xbf", b" ", b"\r\n", b"1900-01-01", b"x" * 70,
+    b"\0", b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\\ud800", b"\\u0000", b"\xf0\x9f\x92\xa9", b"\xbf'", b"'", b"--",
+    b"/*", b"%s", b'"id":', b'"account":', b'"time":', b'"type":"void",', b'"type":"credit",', b'"quantity":-1,',
+    b'"attributes":{},', b'"specversion":"1.0",', b'"data":', b"NaN", b"Infinity", b"\xef\xbb\xbf", b" ", b"\r\n",
+    b"1900-01-01", b"x" * 70,
 )  # fmt: skip
 
 
