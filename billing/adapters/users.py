@@ -21,8 +21,8 @@ _BY_WILDCARD: Final = "*"  # every table of every database whose name is like th
 _GRANT_OPTION: Final = "GRANT OPTION"
 Rights = frozenset[tuple[str, str]]  # of (table or "" for the whole database, privilege)
 
-# Nobody but the migrator can delete or drop. A worker locks records that it looks up (`FOR UPDATE`), which servers
-# allow to who may change rows, or lock tables: the second is given, so that what is recorded stays as it is.
+# Nobody but the migrator can delete or drop. A worker locks records that it looks up (`FOR UPDATE`), which MySQL allows
+# to who may change rows, or lock tables: the second is given, so that what is recorded stays as it is.
 _RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.READER: frozenset({(_EVERY_TABLE, "SELECT")}),
     Role.WORKER: frozenset(
