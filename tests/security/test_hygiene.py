@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import structlog
 from asyncmy.errors import MySQLError
 
 from billing.adapters.login import words_of
@@ -215,8 +216,11 @@ def test_a_defect_is_told_by_its_place_only(
 
     monkeypatch.setattr("billing.cli.app", fails)
     monkeypatch.setattr(sys, "argv", ["billing", "audit"])
-    with pytest.raises(SystemExit):
-        main()
+    try:
+        with pytest.raises(SystemExit):
+            main()
+    finally:
+        structlog.reset_defaults()  # it logs to what the test took for stderr
     said = capsys.readouterr().err
     assert said.startswith("billing: unexpected KeyError at test_hygiene.py:")
     assert PERSON not in said
