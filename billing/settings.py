@@ -17,7 +17,7 @@ from billing.errors import SettingsError
 from billing.limits import DEPENDENCIES, Limits
 from billing.sections import Given, Section
 from billing.source_settings import Source, read_source
-from billing.store_url import SqliteUrl, StoreUrl, StoreUrlError, parse
+from billing.store_url import MysqlUrl, SqliteUrl, StoreUrl, StoreUrlError, parse
 from sharding import mapfile
 from sharding.shardmap import ShardMap, ShardMapError
 
@@ -176,6 +176,12 @@ def entered_by(login: Login | None, url: StoreUrl) -> StoreUrl:
     if login is None or isinstance(url, SqliteUrl):
         return url
     return attrs.evolve(url, user=login.user, password=login.password, lacking=login.lacking)
+
+
+def require_password(url: StoreUrl) -> None:
+    """Check that who enters a store has the password here. Raises: SettingsError, which says where it is missed."""
+    if isinstance(url, MysqlUrl) and url.lacking:
+        raise SettingsError(url.lacking)
 
 
 def _url(given: Given, folder: Path, password: str | None, database: Database) -> StoreUrl:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from billing.adapters.certificates import fault
 from billing.errors import SettingsError
+from billing.settings import require_password
 from billing.store_url import MysqlUrl
 
 # What asyncmy lets through when a connection ends: RuntimeError, if it ends before its socket was looked at.
@@ -54,8 +55,7 @@ async def enter(url: MysqlUrl, **more: Any) -> Any:  # noqa: ANN401 - the driver
 
     Raises: SettingsError when the password of who enters is not known here; BROKEN.
     """
-    if url.lacking:
-        raise SettingsError(url.lacking)
+    require_password(url)
     connection = _Connection(  # type: ignore[no-untyped-call]  # the driver's
         host=url.host,
         port=url.port,

@@ -229,6 +229,9 @@ def test_a_reader_alone_answers_every_question(site: Site) -> None:
     assert page.json()["transactions"]
     with pytest.raises(SettingsError, match=r"database\.worker_password_file: .*worker\.secret: cannot be read"):
         run(site, "run", "--until-end")
+    (site.folder / "reader.secret").rename(site.folder / "reader.elsewhere")
+    with pytest.raises(SettingsError, match=r"database\.reader_password_file: .*reader\.secret: cannot be read"):
+        run(site, "serve")  # at its start, and not at the first question
     with pytest.raises(SettingsError, match=r"database\.migrator_password_file: .*migrator\.secret: cannot be read"):
         run(site, "init")
 
