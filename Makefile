@@ -4,6 +4,9 @@ PYTHON ?= python3
 SEEDS ?= 10000
 PROCESSES ?= 1
 EXAMPLES ?= 10000
+FUZZ_EVENTS ?= 1000000
+FUZZ_SEED ?= 1
+FUZZ_EXAMPLES ?= 1000
 FAULT_DATABASE ?= mariadb
 FAULT_SEED ?= 1
 FAULT_FAULTS ?= 200
@@ -25,7 +28,7 @@ campaign: export FAULT_SECONDS := $(FAULT_SECONDS)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test lint unit properties simulate mutants campaign bench clean
+.PHONY: help demo test lint unit properties simulate mutants fuzz campaign bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -61,6 +64,11 @@ simulate: $(TEST)  ## the simulation over the next SEEDS=10000 seeds: an hour; c
 mutants: $(TEST)  ## deliberate defects, one at a time, and what notices each: ten minutes; the table is in ops/simulation.md
 	@echo "mutants: of the engine and of statements"
 	@MUTANTS=1 $(BIN)/python -m pytest --quiet --timeout=0 tests/simulation/test_mutants.py
+
+fuzz: $(TEST)  ## FUZZ_EVENTS=1000000 events of broken bytes, and hostile texts in SQL on real servers: ten minutes
+	@echo "fuzz: $(FUZZ_EVENTS) events from seed $(FUZZ_SEED), $(FUZZ_EXAMPLES) packets for each charset"
+	@FUZZ_EVENTS=$(FUZZ_EVENTS) FUZZ_SEED=$(FUZZ_SEED) EXAMPLES=$(FUZZ_EXAMPLES) \
+		$(BIN)/python -m pytest --quiet --timeout=0 tests/security/test_event_fuzz.py tests/security/test_sql_fuzz.py
 
 campaign: $(TEST)  ## faults on real servers, FAULT_FAULTS=200 of them drawn from FAULT_SEED=1: an hour
 	@echo "faults: $(FAULT_FAULTS) on $(FAULT_DATABASE), seed $(FAULT_SEED), $(FAULT_EVENTS) events or more"

@@ -307,7 +307,7 @@ class Reads:
                 fresh, version = self._fresh(gathered.found)
                 return balance_answer(account, told, fresh, version, consistent=gathered.consistent)
             between = tuple(sorted({edge for piece in pieces for edge in piece.edges_of_credits}))
-        raise UntoldError(f"{account} is given grants faster than its shards can be read together; ask again")
+        raise UntoldError("the account is given grants faster than its shards can be read together; ask again")
 
     def _rollup(self, query: UsageQuery) -> Rollup:
         if query.rollup is None:

@@ -119,7 +119,7 @@ def needs(scope: Scope) -> Callable[[_Connection, BaseRouteHandler], None]:
         if not caller.may(scope):
             raise PermissionDeniedException(f"this key may not {scope.value}; it needs that scope")
         if scope is Scope.OPERATOR:
-            _log.info("operator", caller=caller.id, path=connection.scope["path"])
+            _log.info("operator", caller=caller.id, route=connection.scope["path_template"])
 
     return guard
 

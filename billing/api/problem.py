@@ -111,8 +111,8 @@ def http(request: _AnyRequest, error: HTTPException) -> Response[bytes]:
 
 def unexpected(request: _AnyRequest, error: Exception) -> Response[bytes]:
     """Answer after a defect: it is logged in full and told in general."""
-    trace = "".join(traceback.format_exception(error))  # without the values of variables: keys are among them
-    _log.error("unexpected", path=request.scope["path"], trace=trace)
+    trace = "".join(traceback.format_tb(error.__traceback__))  # where, and no values: keys and accounts are among them
+    _log.error("unexpected", route=request.scope.get("path_template"), error=type(error).__name__, trace=trace)
     return _response(HTTPStatus.INTERNAL_SERVER_ERROR, "this is a defect; the log has its details", request)
 
 
