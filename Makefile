@@ -25,7 +25,7 @@ campaign: export FAULT_SECONDS := $(FAULT_SECONDS)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test lint unit properties simulate mutants campaign bench clean
+.PHONY: help demo test lint unit properties simulate mutants campaign screenshots bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -66,6 +66,10 @@ campaign: $(TEST)  ## faults on real servers, FAULT_FAULTS=200 of them drawn fro
 	@echo "faults: $(FAULT_FAULTS) on $(FAULT_DATABASE), seed $(FAULT_SEED), $(FAULT_EVENTS) events or more"
 	@$(BIN)/python -m pytest --quiet --timeout=0 tests/faults
 	@$(BIN)/python -m tests.faults.report
+
+screenshots: $(TEST)  ## what the page looks like, taken by its tests: a minute; the pictures are in ops/page
+	@echo "screenshots: the page"
+	@SCREENSHOTS=1 $(BIN)/python -m pytest --quiet tests/integration/test_page.py
 
 bench: $(TEST)  ## speed of the pure path, then of skewed and uniform load on real servers: ten minutes
 	@$(BIN)/billing-bench kernels

@@ -123,7 +123,7 @@ class Reads:
         places = self._places([account])
         gathered = await self.fleet.balances(places, want)
         found = {place: rows for one in gathered.found for place, rows in one.rows.items()}
-        fresh, version = self._fresh(gathered.found)
+        fresh, version = self.freshness(gathered.found)
         told = self._standings(account, [found[at] for of in places.values() for at in of])
         if told is None:  # spread, with grants: its shards must be added up between the same edges
             return await self._balance_together(account, want)
@@ -165,7 +165,7 @@ class Reads:
                     told.append(AccountBalances(account, list(map(balance_of, standing))))
             except (UntoldError, ShardDownError, NotAppliedError, StatementTimeoutError) as untold:
                 errors.append(_account_error(account, untold))
-        fresh, version = self._fresh(whole)
+        fresh, version = self.freshness(whole)
         return BalancesAnswer(told, errors, fresh, version)
 
     async def usage(self, account: str, query: UsageQuery, want: Want = ANY) -> UsageAnswer:
@@ -199,7 +199,7 @@ class Reads:
                 )
             sums = filled(sums, every, span)
         total = total_of(sums)
-        fresh, version = self._fresh(gathered.found)
+        fresh, version = self.freshness(gathered.found)
         return UsageAnswer(
             account=account,
             rollup=name,
@@ -225,7 +225,7 @@ class Reads:
         lines, gathered = await self._lines(account, query.wanted, last, query.rows_max + 1, want)
         page = lines[: query.rows_max]
         more = token_of(page[-1].key) if len(lines) > query.rows_max else None
-        fresh, version = self._fresh(gathered.found)
+        fresh, version = self.freshness(gathered.found)
         return TransactionsAnswer(account, list(map(line_of, page)), more, fresh, version, gathered.consistent)
 
     async def explain(
@@ -242,7 +242,7 @@ class Reads:
         if not lines:
             raise NotRecordedError("no such event is recorded for this account")
         rules = {rule.id: rule for rule in self._book.rules}
-        fresh, version = self._fresh(gathered.found)
+        fresh, version = self.freshness(gathered.found)
         explained = [
             LineExplained(
                 line_of(line),
@@ -304,7 +304,7 @@ class Reads:
             pieces = [one.rows for one in gathered.found]
             if _are_together(pieces):
                 told = standings(pieces, self._book.currency_of(account), time.time_ns() // 1_000)
-                fresh, version = self._fresh(gathered.found)
+                fresh, version = self.freshness(gathered.found)
                 return balance_answer(account, told, fresh, version, consistent=gathered.consistent)
             between = tuple(sorted({edge for piece in pieces for edge in piece.edges_of_credits}))
         raise UntoldError(f"{account} is given grants faster than its shards can be read together; ask again")
@@ -324,7 +324,8 @@ class Reads:
             raise BadRequestError(f"rollup: {named.name} is of {of}, which cannot be divided further")
         return named
 
-    def _fresh(self, found: Sequence[Found[_T]]) -> tuple[list[AsOf], int]:
+    def freshness(self, found: Sequence[Found[_T]]) -> tuple[list[AsOf], int]:
+        """Return how far answers of these shards reach, and the book version that they were last written with."""
         cursors: list[Sequence[CursorRow]] = [one.cursors for one in found]
         return as_of(cursors, time.time_ns() // 1_000), book_version(cursors, self._book.version)
 

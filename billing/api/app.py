@@ -19,15 +19,20 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from billing.adapters.intake import open_intake
 from billing.adapters.keyfile import KeyFile
+from billing.adapters.load import Load
+from billing.adapters.newest import Newest
 from billing.adapters.reads import Reads
 from billing.api import compression, problem
 from billing.api.access import OPEN, Door, Gate
 from billing.api.accounts import ACCOUNTS, BALANCES
+from billing.api.assets import asset, assets, index
 from billing.api.events import EVENTS
+from billing.api.insight import CALLER
 from billing.api.operations import OPERATIONS, health
 from billing.api.tokens import Tokens
 from billing.deployment import Deployment
 
+ROUTES: Final = (ACCOUNTS, BALANCES, EVENTS, OPERATIONS, CALLER, health, index, asset)
 _PLAIN: Final = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 
 
@@ -40,18 +45,28 @@ def application(deployment: Deployment, *, open_to_all: bool = False) -> ASGIApp
     tokens = None if api.jwt is None else Tokens(api.jwt)
     door = Door(None if open_to_all else KeyFile(api.keys), tokens)
     reads = Reads(deployment)
+    load = Load(Newest(deployment.settings.source))
     intake = open_intake(deployment.settings.source, api.limits.publish_timeout_ms)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with reads:
             yield
+        await load.close()
         if intake is not None:
             await intake.close()
 
     app = Litestar(
-        [ACCOUNTS, BALANCES, EVENTS, OPERATIONS, health],
-        state=State({"reads": reads, "intake": intake, "limits": api.limits}),
+        ROUTES,
+        state=State(
+            {
+                "reads": reads,
+                "load": load,
+                "intake": intake,
+                "limits": api.limits,
+                "assets": assets(open_to_all=open_to_all),
+            }
+        ),
         middleware=[Gate(door, api.limits)],
         exception_handlers=problem.HANDLERS,
         request_max_body_size=api.limits.body_bytes_max,
