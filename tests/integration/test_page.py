@@ -1,7 +1,6 @@
 """The page at `/`, in a real browser, over a real server and a real worker."""
 
 import os
-import socket
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,7 +13,7 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.apis import OPERATOR, READ, WRITE, Site, make_site, shown
 from tests.browser import DESKTOP, PHONE, Browser, browser
-from tests.command import ROOT, event, start, stop, until
+from tests.command import ROOT, event, served, start, stop
 from tests.fleet import wait_until
 
 SCREENSHOTS = os.environ.get("SCREENSHOTS")  # asks for them, into ops/page
@@ -70,16 +69,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 @pytest.fixture(scope="module")
 def base(site: Site) -> Iterator[str]:
     """Serve it, and give the address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = start("serve", "--port", str(port), folder=site.folder)
-    until(server, said=["serving http", str(port)])
-    address = f"http://127.0.0.1:{port}"
-    with httpx.Client(transport=httpx.HTTPTransport(retries=8)) as client:
-        assert client.get(f"{address}/healthz").status_code == 200
-    yield address
-    assert stop(server).code == 0
+    with served(site.folder) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +263,6 @@ def test_operators_see_the_load_live(page: Browser, site: Site, base: str) -> No
             assert page.texts('[aria-labelledby="shards"] tbody th') == ["shard-0", "shard-1"]
             if SCREENSHOTS:
                 shoot(page, "operators", client)
-        wait_until(lambda: page.texts("#rate") == ["0"], "the rate falls when nothing comes")
         page.until(".tile:nth-child(2) dd", "0 s")
         hottest = page.texts(".hot a")[0]
         page.click(".hot a")
