@@ -8,6 +8,7 @@ from prometheus_client import Counter, Gauge, Histogram
 _BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 30.0)
 
 READ: Final = Counter("billing_records_read_total", "Records read from the log, by any reader")
+PASSED: Final = Counter("billing_offsets_passed_total", "Offsets without a record, such as ends of transactions")
 RECORDED: Final = Counter("billing_events_recorded_total", "Events billed, on their home shard", ["shard"])
 DUPLICATES: Final = Counter("billing_events_duplicate_total", "Repeated events dropped", ["shard"])
 QUARANTINED: Final = Counter("billing_events_quarantined_total", "Events put in quarantine", ["shard", "reason"])

@@ -146,9 +146,12 @@ def _look_up(columns: str, keys: Sequence[PartKey], more: str, dialect: Dialect)
 
 
 def claim_statements(claim: Claim) -> list[str]:
-    """Create missing cursors, lock and read them, then raise the versions of all cursors of the log that are lower.
+    """Create missing cursors, raise the versions of all cursors of the log that are lower, lock and read one's own.
 
-    Of all: a worker that has other partitions and an older book or map must be fenced too.
+    Of all: a worker that has other partitions and an older book or map must be fenced too. Each statement is a
+    transaction of its own and takes its locks in the order of the primary key, so that claims, which meet when workers
+    start, never wait for each other in a circle. Raised before they are read: what an older worker has written by then
+    is read, and it can write no more.
     """
     log = literal(claim.log)
     versions = f"{claim.map_version:d},{claim.book_version:d}"
@@ -156,15 +159,13 @@ def claim_statements(claim: Claim) -> list[str]:
     here = f"log={log} AND `partition` IN ({','.join(f'{p:d}' for p in sorted(claim.starts))})"
     older = f"(map_version<{claim.map_version:d} OR book_version<{claim.book_version:d})"
     return [
-        "BEGIN",
         f"INSERT IGNORE INTO cursors (log,`partition`,next_offset,map_version,book_version) VALUES {rows}",
-        f"SELECT `partition`,next_offset FROM cursors WHERE {here} FOR UPDATE",
         f"SELECT MAX(map_version),MAX(book_version) FROM cursors WHERE log={log}",
         (
             f"UPDATE cursors SET map_version=GREATEST(map_version,{claim.map_version:d}),"
             f"book_version=GREATEST(book_version,{claim.book_version:d}) WHERE log={log} AND {older}"
         ),
-        "COMMIT",
+        f"SELECT `partition`,next_offset FROM cursors WHERE {here} FOR UPDATE",
     ]
 
 

@@ -162,6 +162,7 @@ class Worker:
                 self._execute(self.engine.records(number, records, _now_ms()))
                 metrics.ENGINE_SECONDS.inc(time.perf_counter() - started)
                 metrics.READ.inc(len(records))
+                metrics.PASSED.inc(sum(span.stop - span.start for span in records.spans.values()) - len(records))
                 await asyncio.sleep(0)  # let finished transactions be answered before the next read
 
     async def _follow_ownership(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 import structlog
-from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from billing.batch import Span
@@ -25,8 +25,6 @@ _REQUEST_SECONDS: Final = 10.0  # watermarks; a broker that needs longer counts 
 _OPEN_SECONDS: Final = 3.0  # the first question: a mistyped address is told soon, and a stop waits no longer
 _KEEPALIVE_SECONDS: Final = 1.0  # how often a consumer without appetite is polled, so that rebalances go on
 _ABSENT_TIMES: Final = 3  # questions in a row after which a topic is gone, and no broker is only just starting
-_SEEK_TRIES: Final = 50  # a partition just assigned refuses to seek for a moment; 50 x 20 ms
-_SEEK_PAUSE_SECONDS: Final = 0.02
 _TRANSIENT: Final = frozenset(
     {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._RESOLVE}  # noqa: SLF001
 )
@@ -276,54 +274,44 @@ class KafkaReader:
     def _serve(self) -> None:
         """Poll with everything paused: rebalances and heartbeats go on, no record is taken."""
         self._polled_at = time.monotonic()
-        assigned = self._consumer.assignment()
-        self._consumer.pause(assigned)
+        self._consumer.pause(self._consumer.assignment())
         for message in self._consumer.consume(1, 0.0):
             error = message.error()
-            if error is None:  # taken off the queue before the pause: read it again later
-                self._consumer.seek(TopicPartition(self._topic, *_place(message)))
+            if error is None:  # taken in spite of the pause: read it again later
+                self._seek(dict(self._positions))
             else:
                 self._note(message, error, {})
         self._consumer.resume([one for one in self._consumer.assignment() if one.partition in self._positions])
 
     def _seek(self, positions: dict[int, int]) -> None:
-        self._positions = {}
-        if not self._subscribed:
-            self._consumer.assign([TopicPartition(self._topic, p, offset) for p, offset in positions.items()])
-            self._positions = positions
-            return
-        assigned = self._consumer.assignment()
-        self._consumer.pause(assigned)
-        wanted = {
-            partition: offset for partition, offset in positions.items() if partition in self.ownership.partitions
-        }
-        for partition, offset in wanted.items():
-            self._seek_one(TopicPartition(self._topic, partition, offset))
-        self._consumer.resume([TopicPartition(self._topic, partition) for partition in wanted])
-        self._positions = wanted
+        """Begin to fetch anew, from offsets that are numbers.
 
-    def _seek_one(self, place: TopicPartition) -> None:
-        for attempt in range(_SEEK_TRIES):
-            try:
-                self._consumer.seek(place)
-            except KafkaException as error:
-                if attempt == _SEEK_TRIES - 1:
-                    raise SourceError(f"cannot seek {self._topic} to {place.offset}: {error.args[0].str()}") from error
-                time.sleep(_SEEK_PAUSE_SECONDS)
+        Never from "the end" with a `Consumer.seek` afterwards: an answer about the end that comes after the seek makes
+        librdkafka 2.16 ask again and go on from there, past all records in between (`rd_kafka_toppar_handle_Offset` in
+        its rdkafka_partition.c).
+        """
+        self._positions = {}
+        if self._subscribed:
+            positions = {p: offset for p, offset in positions.items() if p in self.ownership.partitions}
+        places = [TopicPartition(self._topic, p, offset) for p, offset in positions.items()]
+        try:
+            if self._subscribed:
+                self._consumer.incremental_unassign(self._consumer.assignment())
+                self._consumer.incremental_assign(places)
             else:
-                return
+                self._consumer.assign(places)
+        except KafkaException as error:
+            raise SourceError(f"cannot read {self._topic} from {positions}: {error.args[0].str()}") from error
+        self._positions = positions
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        # Nothing is read until the shards have said where: the end is only a place to wait at.
-        consumer.incremental_assign([TopicPartition(self._topic, one.partition, OFFSET_END) for one in partitions])
-        if not partitions:
-            return  # a cooperative rebalance that gives this member nothing new
-        consumer.pause(partitions)
-        self._own(self.ownership.partitions | {one.partition for one in partitions})
+        consumer.incremental_assign([])  # nothing is read until the shards have said from where
+        if partitions:  # else a cooperative rebalance that gives this member nothing new
+            self._own(self.ownership.partitions | {one.partition for one in partitions})
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        consumer.incremental_unassign(partitions)
         gone = {one.partition for one in partitions}
+        consumer.incremental_unassign([one for one in consumer.assignment() if one.partition in gone])
         self._positions = {partition: at for partition, at in self._positions.items() if partition not in gone}
         self._own(self.ownership.partitions - gone)
 

@@ -89,7 +89,7 @@ class MysqlStore:
         results = await self._guarded(claim_statements(claim))
         if isinstance(results, Refused):
             return results
-        rows, ((map_version, book_version),) = results[2:4]
+        _, ((map_version, book_version),), _, rows = results
         return Standing(dict(rows), map_version, book_version)
 
     async def apply(self, transaction: Transaction) -> Outcome:

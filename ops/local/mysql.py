@@ -88,6 +88,7 @@ class MysqlServer(Server):
             "--innodb-doublewrite=1",
             "--innodb-log-buffer-size=16M",
             "--innodb-lock-wait-timeout=5",
+            "--innodb-print-all-deadlocks=1",
             "--max-allowed-packet=16M",
             "--max-connections=200",
             *(["--mysqlx=0"] if self.kind == "mysql" else []),

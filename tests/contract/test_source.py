@@ -161,8 +161,8 @@ def topic(kafka_server):
     return name
 
 
-def produce(server, topic, values, partition=0, *, commit=None):
-    """Write values to a partition, inside a transaction where `commit` says how it ends."""
+def produce(server, topic, values, *partitions, commit=None):
+    """Write values to partitions, or the first one, inside a transaction where `commit` says how it ends."""
     settings = {"bootstrap.servers": server.bootstrap, "linger.ms": 0}
     if commit is not None:
         settings["transactional.id"] = uuid.uuid4().hex
@@ -170,8 +170,9 @@ def produce(server, topic, values, partition=0, *, commit=None):
     if commit is not None:
         producer.init_transactions(10)
         producer.begin_transaction()
-    for value in values:
-        producer.produce(topic, value, partition=partition)
+    for partition in partitions or [0]:
+        for value in values:
+            producer.produce(topic, value, partition=partition)
     producer.flush(10)
     if commit is not None:
         (producer.commit_transaction if commit else producer.abort_transaction)(10)
@@ -212,6 +213,32 @@ def test_a_topic_is_read_from_where_the_cursors_say(kafka_server, topic):
         await catchup.close()
         await reader.close()
         await source.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_member_that_seeks_while_it_joins_passes_nothing(kafka_server):
+    """All that was in the log when a worker started would be passed, if an answer about its end came after the seek."""
+    topic, places = f"source-{uuid.uuid4().hex}", dict.fromkeys(range(100), 0)
+    kafka_server.create_topic(topic, len(places))
+    produce(kafka_server, topic, LINES[:2], *places)
+
+    async def joined(number):
+        source = KafkaSource(kafka_server.bootstrap, topic, f"{topic}-{number}", {})
+        await source.open()
+        reader = source.reader()
+        while len(source.ownership().partitions) < len(places):
+            await reader.read(10, 0.002)
+        await asyncio.sleep(number * 0.002)
+        await go(reader, places)
+        found = await take(reader, dict.fromkeys(places, 2))
+        await reader.close()
+        await source.close()
+        return sorted(found)
+
+    async def scenario():
+        for number in range(4):
+            assert await joined(number) == [(p, n, LINES[n]) for p in places for n in range(2)]
 
     asyncio.run(scenario())
 

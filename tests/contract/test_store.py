@@ -610,6 +610,21 @@ def test_a_claim_waits_for_transactions_in_flight(served):
     with_store(served, scenario)
 
 
+def test_workers_that_start_together_do_not_deadlock(served):
+    """A fleet that starts with a new book would be told off by its own shards, and each error is a second's wait."""
+
+    async def scenario(store):
+        other = served.store()
+        for version in range(1, 40):
+            await asyncio.gather(
+                stands(store, Claim(LOG, {0: 0, 2: 0}, version, version)),
+                stands(other, Claim(LOG, {1: 0, 3: 0}, version, version)),
+            )
+        await other.close()
+
+    with_store(served, scenario)
+
+
 def test_existing_waits_for_a_record_in_flight(served, pipeline):
     """A record that is just being committed would be looked for in vain, round after round."""
 
