@@ -5,6 +5,7 @@ Owns the select that adds up on the server, and the exact sum over shards. Must 
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from typing import Final
 
 import attrs
 from sqlalchemy import Connection, func
@@ -12,6 +13,10 @@ from sqlalchemy import Connection, func
 from billing.exact import EXACT
 from billing.schema import records
 from billing.statement import Wanted, matching
+from billing.tail import CREDIT_RULE, ZERO_LINE_RULE
+from billing.voids import VOIDED_RULE
+
+_NO_RULES: Final = (ZERO_LINE_RULE, CREDIT_RULE, VOIDED_RULE)  # of lines that charge nothing
 
 
 @attrs.frozen
@@ -37,7 +42,11 @@ def read_rule_sums(
         RuleSum(product, rule, currency, lines, Decimal(quantity), Decimal(amount))
         for slot in slots
         for product, rule, currency, lines, quantity, amount in connection.execute(
-            matching(account, slot, wanted).with_only_columns(*by, func.count(), *sums).group_by(*by).limit(limit)
+            matching(account, slot, wanted)
+            .where(records.c.rule.not_in(_NO_RULES))
+            .with_only_columns(*by, func.count(), *sums)
+            .group_by(*by)
+            .limit(limit)
         )
     ]
 

@@ -14,6 +14,7 @@ import attrs
 from billing.adapters.endpoints import Found, ShardDownError, Work
 from billing.adapters.gather import Fleet, Gathered, NotAppliedError
 from billing.adapters.hot import Balances, Place
+from billing.adapters.renewal import Load, Renewal
 from billing.adapters.sql import StatementTimeoutError
 from billing.answers import (
     AccountBalances,
@@ -37,7 +38,7 @@ from billing.deployment import Deployment
 from billing.errors import BillingError
 from billing.exact import EXACT
 from billing.explained import Explained, explained
-from billing.freshness import ANY, Want, as_of, book_version
+from billing.freshness import ANY, Want, as_of, book_version, is_consistent
 from billing.standing import Pieces, Standing, UntoldError, read_pieces, standings
 from billing.statement import (
     EVERY_LINE,
@@ -100,8 +101,11 @@ class PageQuery:
 class Reads:
     """Answers questions about one deployment; used from one event loop."""
 
-    def __init__(self, deployment: Deployment, limits: ApiLimits | None = None) -> None:
+    def __init__(self, deployment: Deployment, limits: ApiLimits | None = None, load: Load | None = None) -> None:
+        """Prepare; load: reads the files again, when shards were written with a newer book or map."""
         self._limits = limits or deployment.settings.api.limits
+        self._left: list[Fleet] = []
+        self._renewal = Renewal(deployment, load, self._renew)
         self.book = self._book = deployment.book
         self._map = deployment.shardmap
         self.fleet = Fleet(deployment, self._limits)
@@ -112,7 +116,9 @@ class Reads:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.fleet.close()
+        await self._renewal.close()
+        for fleet in (self.fleet, *self._left):
+            await fleet.close()
 
     async def balance(self, account: str, want: Want = ANY) -> BalanceAnswer:
         """Return an account's balances, added exactly; one that was never charged has 0 in its currency.
@@ -138,35 +144,49 @@ class Reads:
         for account in accounts:
             check_account(account)
         places = self._places(accounts)
+        of_account: dict[str, list[Place]] = {account: [] for account in accounts}
+        for place in (place for of in places.values() for place in of):
+            of_account[place[1]].append(place)
         results = await asyncio.gather(
             *(self.fleet.balances({name: of}, want) for name, of in places.items()), return_exceptions=True
         )
         found: Balances = {}
         wrong: dict[Place, AccountError] = {}
+        cursors: dict[Place, Sequence[CursorRow]] = {}
         whole: list[Found[Balances]] = []
-        for (_, of), result in zip(places.items(), results, strict=True):
+        for of, result in zip(places.values(), results, strict=True):
             if isinstance(result, Gathered):
                 whole += result.found
                 found |= {place: result.found[0].rows[place] for place in of}
+                cursors |= dict.fromkeys(of, result.found[0].cursors)
             else:
                 wrong |= {place: _account_error(place[1], result) for place in of}
-        told, errors = [], []
-        for account in accounts:
-            at = [(slot, account) for slot, _ in self._map.shards_of(account)]
+        consistent = True
+
+        async def tell(account: str, at: Sequence[Place]) -> AccountBalances | AccountError:
+            nonlocal consistent
             error = next((wrong[place] for place in at if place in wrong), None)
             if error is not None:
-                errors.append(error)
-                continue
+                return error
+            stands_at_one = is_consistent([cursors[place] for place in at])
             try:
                 standing = self._standings(account, [found[place] for place in at])
-                if standing is None:
-                    told.append(AccountBalances(account, (await self._balance_together(account, want)).balances))
-                else:
-                    told.append(AccountBalances(account, list(map(balance_of, standing))))
+                if standing is not None and (stands_at_one or not want.strong):
+                    consistent &= stands_at_one
+                    return AccountBalances(account, list(map(balance_of, standing)))
+                alone = await (
+                    self._balance_together(account, want) if standing is None else self.balance(account, want)
+                )
             except (UntoldError, ShardDownError, NotAppliedError, StatementTimeoutError) as untold:
-                errors.append(_account_error(account, untold))
+                return _account_error(account, untold)
+            consistent &= alone.consistent
+            return AccountBalances(account, alone.balances)
+
+        answers = await asyncio.gather(*(tell(account, at) for account, at in of_account.items()))
+        told = [one for one in answers if isinstance(one, AccountBalances)]
+        errors = [one for one in answers if isinstance(one, AccountError)]
         fresh, version = self.freshness(whole)
-        return BalancesAnswer(told, errors, fresh, version)
+        return BalancesAnswer(told, errors, fresh, version, consistent)
 
     async def usage(self, account: str, query: UsageQuery, want: Want = ANY) -> UsageAnswer:
         """Return an account's usage, in order of time.
@@ -309,6 +329,13 @@ class Reads:
             between = tuple(sorted({edge for piece in pieces for edge in piece.edges_of_credits}))
         raise UntoldError(f"{account} is given grants faster than its shards can be read together; ask again")
 
+    def _renew(self, deployment: Deployment) -> None:
+        """Go on with a newer book and map; questions that are under way end with what they began with."""
+        self._left.append(self.fleet)
+        self.book = self._book = deployment.book
+        self._map = deployment.shardmap
+        self.fleet = Fleet(deployment, self._limits)
+
     def _rollup(self, query: UsageQuery) -> Rollup:
         if query.rollup is None:
             found = fitting(self._book, query.every or Every.DAY, query.by or ())
@@ -327,6 +354,7 @@ class Reads:
     def freshness(self, found: Sequence[Found[_T]]) -> tuple[list[AsOf], int]:
         """Return how far answers of these shards reach, and the book version that they were last written with."""
         cursors: list[Sequence[CursorRow]] = [one.cursors for one in found]
+        self._renewal.notice(cursors)
         return as_of(cursors, time.time_ns() // 1_000), book_version(cursors, self._book.version)
 
 

@@ -25,7 +25,7 @@ from billing.answers import (
     UsageAnswer,
 )
 from billing.api import examples
-from billing.api.access import account_of, needs
+from billing.api.access import account_of, needs, note
 from billing.api.asked import ERRORS, SLOW_ERRORS, Name, Origin, Since, Until, span_of, wanted_of
 from billing.api.freshness import tagged, want_of
 from billing.api.insight import charged
@@ -184,7 +184,7 @@ async def explain_event(
     "/v1/balances",
     status_code=200,
     guards=[needs(Scope.READ)],
-    responses=problems(400, 401, 403, 413, 429) | examples.of(BalancesAnswer, 200, 207),
+    responses=problems(400, 401, 403, 413, 429, 503) | examples.of(BalancesAnswer, 200, 207),
     summary="Balances of many accounts",
     operation_id="balances",
 )
@@ -200,6 +200,8 @@ async def balances(
             f"accounts: {len(data.accounts)} are too many; write at most {limits.balances_accounts_max}"
         )
     seen = [one for one in data.accounts if caller.sees(one)]
+    if any(map(caller.needs_power, seen)):
+        note(request)
     answer = await reads.balances(seen, want)
     foreign = [AccountError(one, 404, "no such account for this key") for one in data.accounts if not caller.sees(one)]
     answer = msgspec.structs.replace(answer, errors=[*answer.errors, *foreign])

@@ -19,9 +19,11 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from billing.adapters.intake import open_intake
 from billing.adapters.keyfile import KeyFile
-from billing.adapters.load import Load
+from billing.adapters.load import Load as FleetLoad
 from billing.adapters.newest import Newest
+from billing.adapters.oplog import OperatorLog
 from billing.adapters.reads import Reads
+from billing.adapters.renewal import Load
 from billing.api import compression, problem
 from billing.api.access import OPEN, Door, Gate
 from billing.api.accounts import ACCOUNTS, BALANCES
@@ -36,23 +38,25 @@ ROUTES: Final = (ACCOUNTS, BALANCES, EVENTS, OPERATIONS, CALLER, health, index, 
 _PLAIN: Final = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 
 
-def application(deployment: Deployment, *, open_to_all: bool = False) -> ASGIApp:
-    """Return the application over one deployment; open_to_all: no key is asked for.
+def application(deployment: Deployment, *, open_to_all: bool = False, load: Load | None = None) -> ASGIApp:
+    """Return the application over one deployment.
+
+    open_to_all: no key is asked for; load: reads the files again, when shards were written with a newer book or map.
 
     Raises: SettingsError where the issuer's keys cannot be read.
     """
     api = deployment.settings.api
     tokens = None if api.jwt is None else Tokens(api.jwt)
     door = Door(None if open_to_all else KeyFile(api.keys), tokens)
-    reads = Reads(deployment)
-    load = Load(Newest(deployment.settings.source))
+    reads = Reads(deployment, load=load)
+    gauge = FleetLoad(Newest(deployment.settings.source))
     intake = open_intake(deployment.settings.source, api.limits.publish_timeout_ms)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with reads:
             yield
-        await load.close()
+        await gauge.close()
         if intake is not None:
             await intake.close()
 
@@ -61,9 +65,10 @@ def application(deployment: Deployment, *, open_to_all: bool = False) -> ASGIApp
         state=State(
             {
                 "reads": reads,
-                "load": load,
+                "load": gauge,
                 "intake": intake,
                 "limits": api.limits,
+                "operators": None if open_to_all else OperatorLog(api.operators_log),
                 "assets": assets(open_to_all=open_to_all),
             }
         ),

@@ -23,7 +23,7 @@ from billing.page_answers import CallerAnswer, ChargedAnswer, LoadAnswer
 
 @get(
     "/v1/caller",
-    responses=problems(401, 429) | examples.of(CallerAnswer),
+    responses=problems(401, 429, 503) | examples.of(CallerAnswer),
     summary="Who calls",
     operation_id="caller",
     tags=["caller"],
@@ -37,7 +37,7 @@ async def caller(request: Request[Any, Any, State]) -> CallerAnswer:
 @get(
     "/v1/load",
     guards=[needs(Scope.OPERATOR)],
-    responses=problems(401, 403, 429) | examples.of(LoadAnswer),
+    responses=problems(401, 403, 429, 503) | examples.of(LoadAnswer),
     summary="Load",
     operation_id="load",
     tags=["operations"],

@@ -179,6 +179,13 @@ def test_transactions_are_turned_page_by_page_and_explained(page: Browser, site:
     page.until_idle()
     rule = page.texts(".made li:nth-child(2) .rule")[0]
     wait_until(lambda: set(page.texts(".lines .rule")) == {rule}, "only that rule's lines are left")
+    for name, words in (("product", ""), ("rule", ""), ("event", "credit-1")):
+        page.one(f'input[name="{name}"]').clear()
+        page.one(f'input[name="{name}"]').send_keys(words)
+    page.press(Keys.ENTER)
+    wait_until(lambda: page.texts(".lines .id") == ["credit-1"], "the one event that is asked for")
+    page.click(".line")
+    page.until(".why", "kind: grant; amount: 15; currency: USD")
 
 
 def test_the_keyboard_alone_is_enough(page: Browser, site: Site) -> None:

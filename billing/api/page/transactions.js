@@ -5,6 +5,7 @@ import { alarm, h, say, show } from "./dom.js";
 import { amount, count, moment, plain } from "./figures.js";
 
 const PAGE = 20;
+const NO_RULES = new Map([["", "charges another account"], ["+", "credit"], ["!", "voided before it came"]]); // lines that charge nothing
 const FIELDS = [["product", "Product"], ["rule", "Rule"], ["event", "Event"]];
 
 /** Draw the section; wanted: what its lines must have; asked: a person asked for them, so they are brought into view. */
@@ -64,7 +65,7 @@ function row(account, line, id) {
     if (open && !why.hasChildNodes()) explain(why, account, line);
   } },
   h("span", { class: "when" }, moment(line.time)),
-  h("span", { class: "names" }, h("strong", {}, line.product), h("span", { class: "rule" }, line.rule),
+  h("span", { class: "names" }, h("strong", {}, line.product), h("span", { class: "rule" }, NO_RULES.get(line.rule) ?? line.rule),
     line.line < 0 ? h("span", { class: "tag" }, "void") : null),
   h("span", { class: "many" }, `× ${plain(line.quantity)}`),
   amount(line.amount, line.currency),
@@ -91,13 +92,25 @@ async function explain(why, account, line) {
 function explained({ line, rule, same_book: same }) {
   const attributes = Object.entries(line.attributes);
   return h("li", {},
-    h("p", {}, amount(line.amount, line.currency), ` for ${plain(line.quantity)} of ${line.product}, by rule `, h("code", {}, line.rule)),
-    rule === null ? h("p", { class: "note" }, "The book in force no longer has this rule.") : h("dl", { class: "facts" },
-      fact("Price", `${rule.price.replaceAll("_", " ")}, ${rule.currency}`), fact("Group", rule.group),
-      fact("When", Object.entries(rule.when).map(([name, words]) => `${name} is ${words}`).join("; ") || "always"),
-      rule.since || rule.until ? fact("In force", `${rule.since ?? "ever"} to ${rule.until ?? "now"}`) : null,
+    h("p", {}, amount(line.amount, line.currency), ` for ${plain(line.quantity)} of ${line.product}, `,
+      NO_RULES.get(line.rule) ?? ["by rule ", h("code", {}, line.rule)]),
+    h("dl", { class: "facts" },
+      rule === null ? unruled(line) : ruled(rule),
       attributes.length ? fact("Recorded", attributes.map(([name, text]) => `${name}: ${text}`).join("; ")) : null,
       fact("Book", `version ${line.book_version}${same ? "" : ", which is not the one in force"}`)));
+}
+
+function unruled(line) {
+  return fact("Rule", NO_RULES.has(line.rule) ? "none: nothing is charged; what a credit has paid is told with the balance"
+    : "the book in force no longer has it");
+}
+
+function ruled(rule) {
+  return [
+    fact("Price", `${rule.price.replaceAll("_", " ")}, ${rule.currency}`), fact("Group", rule.group),
+    fact("When", Object.entries(rule.when).map(([name, words]) => `${name} is ${words}`).join("; ") || "always"),
+    rule.since || rule.until ? fact("In force", `${rule.since ?? "ever"} to ${rule.until ?? "now"}`) : null,
+  ];
 }
 
 function fact(name, text) {
