@@ -3,7 +3,6 @@
 Owns what the API and the commands answer alike. Must not know HTTP or terminals.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -11,17 +10,13 @@ from typing import Final, Self, TypeVar
 
 import attrs
 
-from billing.adapters.endpoints import Found, ShardDownError, Work
-from billing.adapters.gather import Fleet, Gathered, NotAppliedError
-from billing.adapters.hot import Balances, Place
+from billing.adapters.endpoints import Found, Work
+from billing.adapters.gather import Fleet, Gathered
+from billing.adapters.hot import Place
 from billing.adapters.renewal import Load, Renewal
-from billing.adapters.sql import StatementTimeoutError
 from billing.answers import (
-    AccountBalances,
-    AccountError,
     AsOf,
     BalanceAnswer,
-    BalancesAnswer,
     ExplainAnswer,
     LineExplained,
     TransactionsAnswer,
@@ -38,7 +33,7 @@ from billing.deployment import Deployment
 from billing.errors import BillingError
 from billing.exact import EXACT
 from billing.explained import Explained, explained
-from billing.freshness import ANY, Want, as_of, book_version, is_consistent
+from billing.freshness import ANY, Want, as_of, book_version
 from billing.standing import Pieces, Standing, UntoldError, read_pieces, standings
 from billing.statement import (
     EVERY_LINE,
@@ -52,7 +47,7 @@ from billing.statement import (
     read_lines,
     token_of,
 )
-from billing.telling import balance_answer, balance_of, line_of, usage_of
+from billing.telling import balance_answer, line_of, usage_of
 from billing.usage import aligned, filled, filled_rows, fitting, is_able, regrouped, total_of
 from billing.wire import IDENTIFIER_LENGTH_MAX, is_identifier
 from rules.book import Every, Rollup
@@ -126,67 +121,14 @@ class Reads:
         Raises: BadRequestError, ShardDownError, NotAppliedError, UntoldError.
         """
         check_account(account)
-        places = self._places([account])
+        places = self.places([account])
         gathered = await self.fleet.balances(places, want)
         found = {place: rows for one in gathered.found for place, rows in one.rows.items()}
         fresh, version = self.freshness(gathered.found)
-        told = self._standings(account, [found[at] for of in places.values() for at in of])
+        told = self.standings(account, [found[at] for of in places.values() for at in of])
         if told is None:  # spread, with grants: its shards must be added up between the same edges
-            return await self._balance_together(account, want)
+            return await self.balance_together(account, want)
         return balance_answer(account, told, fresh, version, consistent=gathered.consistent)
-
-    async def balances(self, accounts: Sequence[str], want: Want = ANY) -> BalancesAnswer:
-        """Return balances of many accounts; those on a shard that does not answer are told apart.
-
-        Raises: BadRequestError.
-        """
-        accounts = list(dict.fromkeys(accounts))
-        for account in accounts:
-            check_account(account)
-        places = self._places(accounts)
-        of_account: dict[str, list[Place]] = {account: [] for account in accounts}
-        for place in (place for of in places.values() for place in of):
-            of_account[place[1]].append(place)
-        results = await asyncio.gather(
-            *(self.fleet.balances({name: of}, want) for name, of in places.items()), return_exceptions=True
-        )
-        found: Balances = {}
-        wrong: dict[Place, AccountError] = {}
-        cursors: dict[Place, Sequence[CursorRow]] = {}
-        whole: list[Found[Balances]] = []
-        for of, result in zip(places.values(), results, strict=True):
-            if isinstance(result, Gathered):
-                whole += result.found
-                found |= {place: result.found[0].rows[place] for place in of}
-                cursors |= dict.fromkeys(of, result.found[0].cursors)
-            else:
-                wrong |= {place: _account_error(place[1], result) for place in of}
-        consistent = True
-
-        async def tell(account: str, at: Sequence[Place]) -> AccountBalances | AccountError:
-            nonlocal consistent
-            error = next((wrong[place] for place in at if place in wrong), None)
-            if error is not None:
-                return error
-            stands_at_one = is_consistent([cursors[place] for place in at])
-            try:
-                standing = self._standings(account, [found[place] for place in at])
-                if standing is not None and (stands_at_one or not want.strong):
-                    consistent &= stands_at_one
-                    return AccountBalances(account, list(map(balance_of, standing)))
-                alone = await (
-                    self._balance_together(account, want) if standing is None else self.balance(account, want)
-                )
-            except (UntoldError, ShardDownError, NotAppliedError, StatementTimeoutError) as untold:
-                return _account_error(account, untold)
-            consistent &= alone.consistent
-            return AccountBalances(account, alone.balances)
-
-        answers = await asyncio.gather(*(tell(account, at) for account, at in of_account.items()))
-        told = [one for one in answers if isinstance(one, AccountBalances)]
-        errors = [one for one in answers if isinstance(one, AccountError)]
-        fresh, version = self.freshness(whole)
-        return BalancesAnswer(told, errors, fresh, version, consistent)
 
     async def usage(self, account: str, query: UsageQuery, want: Want = ANY) -> UsageAnswer:
         """Return an account's usage, in order of time.
@@ -293,7 +235,7 @@ class Reads:
         gathered = await self.fleet.of_account(account, want, work, heavy=True)
         return merged([one.rows for one in gathered.found], limit), gathered
 
-    def _places(self, accounts: Sequence[str]) -> dict[str, list[Place]]:
+    def places(self, accounts: Sequence[str]) -> dict[str, list[Place]]:
         """Return where rows of these accounts are, by shard."""
         places: dict[str, list[Place]] = {}
         for account in accounts:
@@ -301,7 +243,7 @@ class Reads:
                 places.setdefault(self._map.shards[shard], []).append((slot, account))
         return places
 
-    def _standings(self, account: str, pieces: Sequence[Pieces | UntoldError]) -> list[Standing] | None:
+    def standings(self, account: str, pieces: Sequence[Pieces | UntoldError]) -> list[Standing] | None:
         """Return an account's standing; None where its pieces were not added up between the edges of all its grants.
 
         Raises: UntoldError.
@@ -314,8 +256,11 @@ class Reads:
             return None
         return standings(whole, self._book.currency_of(account), time.time_ns() // 1_000)
 
-    async def _balance_together(self, account: str, want: Want) -> BalanceAnswer:
-        """Read the pieces of a spread account until all are added up between the edges of all its grants."""
+    async def balance_together(self, account: str, want: Want) -> BalanceAnswer:
+        """Read the pieces of a spread account until all are added up between the edges of all its grants.
+
+        Raises as balance.
+        """
         rollup, between = drawing_rollup(self._book), None
         for _ in range(ROUNDS_MAX):
             gathered = await self.fleet.of_account(
@@ -368,6 +313,8 @@ def check_account(account: str) -> None:
 
 
 def _are_together(pieces: Sequence[Pieces]) -> bool:
+    if len(pieces) == 1:
+        return True
     needed = {edge for piece in pieces for edge in piece.edges_of_credits}
     return all(needed <= {*piece.edges} for piece in pieces)
 
@@ -379,12 +326,3 @@ def _reading_pieces(
         return lambda connection, _: read_pieces(connection, account, slots, rollup, between)
 
     return work
-
-
-def _account_error(account: str, error: BaseException) -> AccountError:
-    """Tell why an account among others has no answer; a defect is raised."""
-    if isinstance(error, ShardDownError):
-        return AccountError(account, 503, f"shard {error.shard} does not answer; ask again when it is back")
-    if isinstance(error, NotAppliedError | StatementTimeoutError | UntoldError):
-        return AccountError(account, 503, str(error))
-    raise error

@@ -6,7 +6,7 @@ foreign account does not exist: 404, in the same words as anything else that is 
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 from urllib.parse import unquote
 
@@ -110,10 +110,10 @@ class Gate(ASGIMiddleware):
         return receive_in_time
 
 
-def needs(scope: Scope) -> Callable[[_Connection, BaseRouteHandler], None]:
+def needs(scope: Scope) -> Callable[[_Connection, BaseRouteHandler], Awaitable[None]]:
     """Return the guard of routes for callers with a scope; what operators do is recorded."""
 
-    def guard(connection: _Connection, _: BaseRouteHandler) -> None:
+    async def guard(connection: _Connection, _: BaseRouteHandler) -> None:  # else Litestar would take a thread for it
         caller: Caller = connection.scope["user"]
         if not caller.may(scope):
             raise PermissionDeniedException(f"this key may not {scope.value}; it needs that scope")

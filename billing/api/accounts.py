@@ -14,6 +14,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
+from billing.adapters.many import balances_answer
 from billing.adapters.reads import BadRequestError, NotRecordedError, PageQuery, Reads, UsageQuery
 from billing.answers import (
     AccountError,
@@ -27,7 +28,7 @@ from billing.answers import (
 from billing.api import examples
 from billing.api.access import account_of, needs, note
 from billing.api.asked import ERRORS, SLOW_ERRORS, Name, Origin, Since, Until, span_of, wanted_of
-from billing.api.freshness import tagged, want_of
+from billing.api.freshness import tagged, want_for_account, want_of
 from billing.api.insight import charged
 from billing.api.problem import problems
 from billing.api_settings import ApiLimits
@@ -202,7 +203,7 @@ async def balances(
     seen = [one for one in data.accounts if caller.sees(one)]
     if any(map(caller.needs_power, seen)):
         note(request)
-    answer = await reads.balances(seen, want)
+    answer = await balances_answer(reads, seen, want)
     foreign = [AccountError(one, 404, "no such account for this key") for one in data.accounts if not caller.sees(one)]
     answer = msgspec.structs.replace(answer, errors=[*answer.errors, *foreign])
     return Response(answer, status_code=207 if answer.errors else 200)
@@ -212,7 +213,10 @@ ACCOUNTS: Final = Router(
     "/v1/accounts/{account_id:str}",
     route_handlers=[balance, usage, charged, transactions, explain, explain_event],
     guards=[needs(Scope.READ)],
-    dependencies={"account": Provide(account_of, sync_to_thread=False), "want": Provide(want_of, sync_to_thread=False)},
+    dependencies={
+        "account": Provide(account_of, sync_to_thread=False),
+        "want": Provide(want_for_account, sync_to_thread=False),
+    },
     tags=["accounts"],
 )
 BALANCES: Final = Router(

@@ -90,7 +90,8 @@ def application(deployment: Deployment, *, open_to_all: bool = False, load: Load
     return with_raw_path
 
 
-def _with_plain_headers(response: Response[object]) -> Response[object]:
+async def _with_plain_headers(response: Response[object]) -> Response[object]:
+    # Asynchronous without need: Litestar would take a thread for it.
     for name, value in _PLAIN.items():
         response.headers.setdefault(name, value)
     return response

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select, text
 from billing.adapters.breakdown import charged_answer
 from billing.adapters.endpoints import Endpoints, ShardDownError
 from billing.adapters.gather import NotAppliedError
+from billing.adapters.many import balances_answer
 from billing.adapters.reads import PageQuery, Reads, UsageQuery
 from billing.adapters.sql import Database, StatementTimeoutError
 from billing.api_settings import Api, ApiLimits
@@ -89,12 +90,12 @@ def test_balances_are_read_exactly_and_remembered_until_the_cursor_moves(
             return [(one.account, one.balances[0].amount) for one in answer.balances]
 
         names = ["acme-0", "acme-1", "shop", "nobody"]
-        first, again = [amounts(await reads.balances(names)) for _ in range(2)]
+        first, again = [amounts(await balances_answer(reads, names)) for _ in range(2)]
         assert first == again
         await asyncio.to_thread(bill, billed, pipeline, [payload("e90", "acme-1", quantity="0.000000000001")], 61)
         alone = await reads.balance("acme-1")
         assert alone.balances[0].events == 21
-        return [first, amounts(await reads.balances(names))]
+        return [first, amounts(await balances_answer(reads, names))]
 
     before, after = asked(deployment(billed, pipeline), question)
     assert before == [
@@ -107,7 +108,7 @@ def test_balances_are_read_exactly_and_remembered_until_the_cursor_moves(
 def test_a_thousand_accounts_are_answered_at_once(billed: TablesPlace, pipeline: Pipeline) -> None:
     """The largest request that is allowed would break a statement's bounds."""
     names = [f"acme-{number}" for number in range(1_000)]
-    answer = asked(deployment(billed, pipeline), lambda reads: reads.balances(names))
+    answer = asked(deployment(billed, pipeline), lambda reads: balances_answer(reads, names))
     assert not answer.errors
     assert sum(Decimal(one.balances[0].amount) for one in answer.balances) == 1780
 
