@@ -290,6 +290,10 @@ def test_it_fits_a_phone_and_both_schemes(page: Browser, site: Site, size: tuple
     page.click(".line")
     page.until(".why", "by rule")
     assert page.driver.execute_script("return document.documentElement.scrollWidth <= innerWidth"), "nothing is cut off"
+    out = """return [...document.querySelectorAll('.card *')].filter((one) => !one.closest('.scroll') &&
+        one.getBoundingClientRect().right > one.closest('.card').getBoundingClientRect().right - 8)
+        .map((one) => one.outerHTML.slice(0, 80))"""
+    assert page.driver.execute_script(out) == [], "nothing juts out of its card"
     ground = page.driver.execute_script("return getComputedStyle(document.body).backgroundColor")
     red = int(ground.removeprefix("rgb(").split(",")[0])
     assert (red < 64) is dark
