@@ -4,19 +4,23 @@ Owns the options and their defaults. Must not know how anything is measured.
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from bench import measure
+from bench import reads as reading
 from bench.kernel import EVENTS as KERNEL_EVENTS
+from bench.reads_report import ReadsScenario, reads_text
 from bench.report import as_json, kernels_text, run_text, scale_text
 from bench.scale import PREFIXES_MAX, PREFIXES_MIN, RULES_MAX, RULES_MIN
-from bench.scenario import Database, Scenario
+from bench.scenario import PARTITIONS_EACH_WORKER, Database, Scenario
 from bench.system import machine
 from billing.cli.setup import deployment
 from billing.cli.shards import init
@@ -108,6 +112,81 @@ def run(
 
 
 @app.command
+def reads(
+    *,
+    shards: Annotated[int, Parameter(validator=Number(gte=1, lte=SHARDS_MAX))] = 4,
+    workers: Annotated[int, Parameter(validator=Number(gte=1, lte=WORKERS_MAX))] = 2,
+    database: Database = "mariadb",
+    seconds: Annotated[int, Parameter(validator=Number(gte=1, lte=SECONDS_MAX))] = 60,
+    events: Annotated[int, Parameter(validator=Number(gte=1))] = 1_000_000,
+    records: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
+    ingest: Annotated[float, Parameter(validator=Number(gte=0))] = 0.0,
+    balance: Annotated[float, Parameter(validator=Number(gte=0))] = 2_000.0,
+    batch: Annotated[float, Parameter(validator=Number(gte=0))] = 1.0,
+    usage: Annotated[float, Parameter(validator=Number(gte=0))] = 5.0,
+    page: Annotated[float, Parameter(validator=Number(gte=0))] = 5.0,
+    seed: int = 1,
+    folder: Annotated[Path, Parameter(name="--dir")] = DEFAULT_FOLDER,
+    json: Path | None = None,
+) -> int:
+    """Ask the HTTP API, open loop, over servers of its own, and print latencies and what ingest loses; 1: errors.
+
+    Parameters
+    ----------
+    shards
+        How many databases to start.
+    workers
+        How many worker processes bill.
+    database
+        Which server to start.
+    seconds
+        How long to ask; ingest alone is measured for as long before.
+    events
+        How many events to bill first.
+    records
+        How many lines to add to the tables, of one account on each shard; pages are then of these, at any depth.
+    ingest
+        Events a second to send meanwhile; what workers cannot take is how they are measured saturated.
+    balance
+        Balances of single accounts to ask for, a second.
+    batch
+        Requests for 1,000 balances, a second.
+    usage
+        Requests for 31 days of usage by hour, a second.
+    page
+        Requests for 100 transactions, a second.
+    seed
+        Of events and questions.
+    folder
+        Where to start the servers; they and their data are removed at the end, logs stay.
+    json
+        A file for every figure, unrounded.
+    """
+    rates = {"balance": balance, "batch": batch, "usage": usage, "page": page}
+    scenario = ReadsScenario(shards, workers, database, seconds, events, records, ingest, rates, seed)
+    _remove(folder)
+    try:
+        stack.up(
+            folder,
+            shards=shards,
+            database=database,
+            partitions=PARTITIONS_EACH_WORKER * max(workers, 2),
+            book=None,
+            buffer_pool_mib=BUFFER_POOL_MIB,
+            say=_say,
+        )
+        init(folder / CONFIG_NAME)
+        with _progress() as tell:
+            result = reading.run(scenario, folder / CONFIG_NAME, tell)
+    finally:
+        _remove(folder)
+    sys.stdout.write(reads_text(result) + "\n")
+    if json is not None:
+        json.write_bytes(as_json("reads", scenario.command(), result))
+    return 1 if any(one.errors or not one.latency_ms for one in result.kinds) else 0
+
+
+@app.command
 def kernels(
     *,
     events: Annotated[int, Parameter(validator=Number(gte=1_000, lte=1_000_000))] = KERNEL_EVENTS,
@@ -177,8 +256,19 @@ def main() -> None:
 
 def _measure(scenario: Scenario, config: Path, json: Path | None) -> int:
     init(config)
+    with _progress() as tell:
+        result = measure.run(scenario, config, tell)
+    sys.stdout.write(run_text(result) + "\n")
+    if json is not None:
+        json.write_bytes(as_json("run", scenario.command(), result))
+    return 1 if result.audit_differences else 0
+
+
+@contextmanager
+def _progress() -> Iterator[measure.Tell]:
+    """Show what goes on: bars on a terminal, else a line for each thing."""
     with Progress(console=_err, disable=not _err.is_terminal, transient=True) as progress:
-        bars = {}
+        bars: dict[str, TaskID] = {}
 
         def tell(what: str, done: int, total: int) -> None:
             if what not in bars:
@@ -187,11 +277,7 @@ def _measure(scenario: Scenario, config: Path, json: Path | None) -> int:
                     _say(what)
             progress.update(bars[what], completed=done, total=total)
 
-        result = measure.run(scenario, config, tell)
-    sys.stdout.write(run_text(result) + "\n")
-    if json is not None:
-        json.write_bytes(as_json("run", scenario.command(), result))
-    return 1 if result.audit_differences else 0
+        yield tell
 
 
 def _remove(folder: Path) -> None:

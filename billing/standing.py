@@ -224,6 +224,8 @@ def standings(pieces: Sequence[Pieces], currency: str, at_us: int) -> list[Stand
 def _standing(
     currency: str, events: int, charged: Decimal, credits_of: list[CreditFact], charges: Sequence[Charged], at_us: int
 ) -> Standing:
+    if not credits_of:  # as of most accounts, of which a thousand may be asked for at once
+        return Standing(currency, events, charged, _ZERO, _ZERO, _ZERO, _ZERO, _ZERO, charged, ())
     credits_of.sort(key=lambda one: (one.time_us, one.id))
     grants = [one for one in credits_of if one.kind is Kind.GRANT]
     payments = [one for one in credits_of if one.kind is Kind.PAYMENT]

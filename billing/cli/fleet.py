@@ -128,7 +128,7 @@ async def _have_reached(found: Deployment, end: _End) -> bool:
 async def _positions(shard: Shard, log: str) -> Mapping[int, int]:
     """Return where a shard's cursors of this log stand; none while it does not answer."""
     try:
-        rows = await run_sql(shard.writer, read_cursors)
+        rows = await run_sql(shard.primary, read_cursors)
     except StoreUnreachableError:
         return {}
     return {row.partition: row.next_offset for row in rows if row.log == log}

@@ -9,9 +9,10 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.table import Table
 
+from billing.adapters.oplog import OperatorLog
 from billing.adapters.republish import Publish, publisher
 from billing.adapters.sql import run
-from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, Deployment, deployment, out, print_json
+from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, Deployment, deployment, out, print_json, user
 from billing.errors import BillingError, SettingsError
 from billing.quarantine import (
     Entry,
@@ -139,6 +140,7 @@ def retry(
     _check_reason(reason)
     found = deployment(config)
     publish = publisher(found.settings.source)
+    OperatorLog(found.settings.api.operators_log).record(user(), f"quarantine retry {reason or '--all'}")
     published, cut = uvloop.run(_retry(found, reason, publish))
     out.print(f"published {published:,} events again; billing run bills them", highlight=False, soft_wrap=True)
     if cut:
