@@ -25,6 +25,7 @@ from billing.ports import Ownership, Records
 _REQUEST_SECONDS: Final = 10.0  # watermarks; a broker that needs longer counts as away
 _OPEN_SECONDS: Final = 3.0  # the first question: a mistyped address is told soon, and a stop waits no longer
 _HEAR_SECONDS: Final = 0.1  # what was said before a question failed is there already
+_WARNING_SECONDS: Final = 1.0  # a broker that refuses says so again with every try
 _KEEPALIVE_SECONDS: Final = 1.0  # how often a consumer without appetite is polled, so that rebalances go on
 _ABSENT_TIMES: Final = 3  # questions in a row after which a topic is gone, and no broker is only just starting
 _TRANSIENT: Final = frozenset(
@@ -191,6 +192,7 @@ class KafkaReader:
         self._topic = topic
         self._positions: dict[int, int] = {}
         self._polled_at = time.monotonic()
+        self._warned_at = -_WARNING_SECONDS
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kafka-read")
         self._consumer = Consumer(settings)
         self._subscribed = subscribe
@@ -269,7 +271,8 @@ class KafkaReader:
             raise LogChangedError(f"topic {self._topic} was deleted; see runbook: log changed")
         elif error.fatal():
             raise SourceError(f"Kafka refuses this worker for good: {error.str()}")
-        elif code not in _TRANSIENT:
+        elif code not in _TRANSIENT and time.monotonic() - self._warned_at >= _WARNING_SECONDS:
+            self._warned_at = time.monotonic()
             _log.warning("kafka", error=error.str())
 
     def _serve(self) -> None:
