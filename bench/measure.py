@@ -93,17 +93,23 @@ def _cpu_seconds(work: Callable[[], object], repeats: int) -> tuple[float, ...]:
     return tuple(seconds)
 
 
-def run(scenario: Scenario, config: Path, tell: Tell) -> RunResult:
-    """Run a scenario on an initialised deployment and return what it did.
-
-    Raises: MeasureError when workers do not start, end early, or the deployment is not Kafka and MySQL.
-    """
+def on_servers(config: Path) -> tuple[Deployment, KafkaSource]:
+    """Return a deployment and its source. Raises: MeasureError when it is not Kafka and MySQL or MariaDB."""
     found = deployment(config)
     source = found.settings.source
     if not isinstance(source, KafkaSource) or not all(
         isinstance(one.writer, MysqlUrl) for one in found.settings.shards
     ):
         raise MeasureError(f'{config}: the benchmark needs source.kind = "kafka" and shards at mysql://; correct them')
+    return found, source
+
+
+def run(scenario: Scenario, config: Path, tell: Tell) -> RunResult:
+    """Run a scenario on an initialised deployment and return what it did.
+
+    Raises: MeasureError when workers do not start, end early, or the deployment is not Kafka and MySQL.
+    """
+    found, source = on_servers(config)
     databases, broker = servers_of(config.parent)
     before = asyncio.run(_statuses(found)), disk_bytes(databases), asyncio.run(settled(found))
     prefill = None if scenario.rate_per_second else _prefill(scenario, source, tell)

@@ -23,16 +23,15 @@ import uvloop
 from sqlalchemy import func, select
 
 from bench import deep
-from bench.measure import START_SECONDS_MAX, Tell, connect, settled, versions
+from bench.measure import START_SECONDS_MAX, Tell, connect, on_servers, settled, versions
 from bench.openloop import CONNECTIONS_MAX, OpenLoop, Stream, Told
 from bench.reads_report import KindResult, ReadsResult, ReadsScenario
 from bench.system import MeasureError, Workers, machine, servers_of
 from billing.adapters.keyfile import KeyFile
 from billing.adapters.sql import run as run_sql
-from billing.cli.setup import Deployment, deployment
+from billing.cli.setup import Deployment
 from billing.keys import RANDOM_BYTES, Scope, new_key
 from billing.schema import balances, cursors, records
-from billing.source_settings import KafkaSource
 from billing.store_url import MysqlUrl
 from generators.population import Model
 from generators.producer import produce
@@ -54,12 +53,7 @@ def run(scenario: ReadsScenario, config: Path, tell: Tell) -> ReadsResult:
 
     Raises: MeasureError when something does not start, or ends early.
     """
-    found = deployment(config)
-    source = found.settings.source
-    if not isinstance(source, KafkaSource) or not all(
-        isinstance(one.writer, MysqlUrl) for one in found.settings.shards
-    ):
-        raise MeasureError(f'{config}: the benchmark needs source.kind = "kafka" and shards at mysql://; correct them')
+    found, source = on_servers(config)
     databases, broker = servers_of(config.parent)
     workers = Workers(config, scenario.workers)
     try:
