@@ -4,11 +4,16 @@ PYTHON ?= python3
 SEEDS ?= 10000
 PROCESSES ?= 1
 EXAMPLES ?= 10000
+FUZZ_EVENTS ?= 1000000
+FUZZ_SEED ?= 1
+FUZZ_EXAMPLES ?= 1000
 FAULT_DATABASE ?= mariadb
 FAULT_SEED ?= 1
 FAULT_FAULTS ?= 200
 FAULT_EVENTS ?= 1000000
 FAULT_SECONDS ?= 60
+READS_EVENTS ?= 1000000
+READS_KILLS ?= 10
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(VENV)/ready-to-run
@@ -25,7 +30,7 @@ campaign: export FAULT_SECONDS := $(FAULT_SECONDS)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test lint unit properties simulate mutants campaign bench plan clean
+.PHONY: help demo test lint unit properties simulate mutants fuzz campaign reads screenshots bench plan clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -62,10 +67,23 @@ mutants: $(TEST)  ## deliberate defects, one at a time, and what notices each: t
 	@echo "mutants: of the engine and of statements"
 	@MUTANTS=1 $(BIN)/python -m pytest --quiet --timeout=0 tests/simulation/test_mutants.py
 
+fuzz: $(TEST)  ## FUZZ_EVENTS=1000000 events of broken bytes, and hostile texts in SQL on real servers: ten minutes
+	@echo "fuzz: $(FUZZ_EVENTS) events from seed $(FUZZ_SEED), $(FUZZ_EXAMPLES) packets for each charset"
+	@FUZZ_EVENTS=$(FUZZ_EVENTS) FUZZ_SEED=$(FUZZ_SEED) EXAMPLES=$(FUZZ_EXAMPLES) \
+		$(BIN)/python -m pytest --quiet --timeout=0 tests/security/test_event_fuzz.py tests/security/test_sql_fuzz.py
+
 campaign: $(TEST)  ## faults on real servers, FAULT_FAULTS=200 of them drawn from FAULT_SEED=1: an hour
 	@echo "faults: $(FAULT_FAULTS) on $(FAULT_DATABASE), seed $(FAULT_SEED), $(FAULT_EVENTS) events or more"
 	@$(BIN)/python -m pytest --quiet --timeout=0 tests/faults
 	@$(BIN)/python -m tests.faults.report
+
+reads: $(TEST)  ## accounts read in every way after READS_EVENTS=1000000 with READS_KILLS=10: twenty minutes
+	@echo "reads: $(READS_EVENTS) events, $(READS_KILLS) workers killed"
+	@READS_EVENTS=$(READS_EVENTS) READS_KILLS=$(READS_KILLS) $(BIN)/python -m pytest --quiet --timeout=0 tests/integration/test_reads_agree.py
+
+screenshots: $(TEST)  ## what the page looks like, taken by its tests: a minute; the pictures are in ops/page
+	@echo "screenshots: the page"
+	@SCREENSHOTS=1 $(BIN)/python -m pytest --quiet tests/integration/test_page.py
 
 bench: $(TEST)  ## speed of the pure path, then of skewed and uniform load on real servers: ten minutes
 	@$(BIN)/billing-bench kernels

@@ -215,7 +215,7 @@ def _taken(path: Path, files: Sequence[Path], folder: Path, how: Measuring) -> M
 
     @contextmanager
     def started(scenario: Scenario) -> Iterator[Path]:
-        with servers(folder, scenario) as config:
+        with servers(folder, scenario.shards, scenario.database, scenario.partitions) as config:
             init(config)
             yield config
 

@@ -93,19 +93,25 @@ def _cpu_seconds(work: Callable[[], object], repeats: int) -> tuple[float, ...]:
     return tuple(seconds)
 
 
-def run(scenario: Scenario, config: Path, tell: Tell) -> RunResult:
-    """Run a scenario on an initialised deployment and return what it did.
-
-    Raises: MeasureError when workers do not start, end early, or the deployment is not Kafka and MySQL.
-    """
+def on_servers(config: Path) -> tuple[Deployment, KafkaSource]:
+    """Return a deployment and its source. Raises: MeasureError when it is not Kafka and MySQL or MariaDB."""
     found = deployment(config)
     source = found.settings.source
     if not isinstance(source, KafkaSource) or not all(
         isinstance(one.writer, MysqlUrl) for one in found.settings.shards
     ):
         raise MeasureError(f'{config}: the benchmark needs source.kind = "kafka" and shards at mysql://; correct them')
+    return found, source
+
+
+def run(scenario: Scenario, config: Path, tell: Tell) -> RunResult:
+    """Run a scenario on an initialised deployment and return what it did.
+
+    Raises: MeasureError when workers do not start, end early, or the deployment is not Kafka and MySQL.
+    """
+    found, source = on_servers(config)
     databases, broker = servers_of(config.parent)
-    before = asyncio.run(_statuses(found)), disk_bytes(databases), asyncio.run(_settled(found))
+    before = asyncio.run(_statuses(found)), disk_bytes(databases), asyncio.run(settled(found))
     prefill = None if scenario.rate_per_second else _prefill(scenario, source, tell)
     workers = Workers(config, scenario.workers)
     try:
@@ -118,10 +124,10 @@ def run(scenario: Scenario, config: Path, tell: Tell) -> RunResult:
     steady = worked(samples)
     if len(steady) < 2:  # noqa: PLR2004 - a rate needs two samples
         raise MeasureError(f"no shard applied anything; see {workers.log_path}")
-    settled = asyncio.run(_settled(found)) - before[2]
+    grown = asyncio.run(settled(found)) - before[2]
     return RunResult(
         scenario=scenario,
-        machine=machine([*(f"{kind} {version}" for kind, version in _versions(found, databases, broker))]),
+        machine=machine([*(f"{kind} {version}" for kind, version in versions(found, databases, broker))]),
         seconds=steady[-1].at_seconds - steady[0].at_seconds,
         events=steady[-1].events - steady[0].events,
         prefill=prefill,
@@ -132,7 +138,7 @@ def run(scenario: Scenario, config: Path, tell: Tell) -> RunResult:
         deadlocks=after[0]["deadlocks"] - before[0]["deadlocks"],
         lock_waits=after[0]["lock waits"] - before[0]["lock waits"],
         latency_ms=tuple(seconds * 1000 for seconds in latencies),
-        disk_bytes_event=(after[1] - before[1]) / settled if databases and settled else None,
+        disk_bytes_event=(after[1] - before[1]) / grown if databases and grown else None,
         ran_dry=prefill is not None and samples[-1].events - before[2] >= prefill[0],
         audit_differences=sum(one.wrong for one in audit_all(found, os.cpu_count() or 1)),
     )
@@ -198,15 +204,16 @@ def _prefill(scenario: Scenario, source: KafkaSource, tell: Tell) -> tuple[int, 
     return total, time.monotonic() - started
 
 
-def _versions(found: Deployment, databases: Sequence[Server], broker: Server | None) -> list[tuple[str, str]]:
+def versions(found: Deployment, databases: Sequence[Server], broker: Server | None) -> list[tuple[str, str]]:
+    """Return the servers' kinds, each with its version."""
     url = found.settings.shards[0].writer
     version = asyncio.run(
         run_sql(url, lambda connection: str(connection.execute(text("SELECT VERSION()")).scalar_one()))
     )
-    versions = [("MariaDB" if "mariadb" in version.lower() else "MySQL", version)]
+    known = [("MariaDB" if "mariadb" in version.lower() else "MySQL", version)]
     if broker is not None:
-        versions.append(("Kafka", broker.version()))
-    return versions if databases else [*versions, ("servers", "elsewhere")]
+        known.append(("Kafka", broker.version()))
+    return known if databases else [*known, ("servers", "elsewhere")]
 
 
 # --- samples ---
@@ -225,7 +232,7 @@ class _Sampler:
         """Connect to every shard."""
         for shard in self._found.settings.shards:
             assert isinstance(shard.writer, MysqlUrl), "checked before"
-            self._connections.append(await _connect(shard.writer))
+            self._connections.append(await connect(shard.writer))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -253,7 +260,8 @@ class _Sampler:
         return Sample(at_seconds, events, cpu, rss_bytes_max(pids["workers"]), total)
 
 
-async def _connect(url: MysqlUrl) -> Any:  # noqa: ANN401 - the driver has no types
+async def connect(url: MysqlUrl) -> Any:  # noqa: ANN401 - the driver has no types
+    """Return a connection that commits each statement."""
     return await asyncmy.connect(
         host=url.host, port=url.port, user=url.user, password=url.password, db=url.database, autocommit=True
     )
@@ -264,7 +272,7 @@ async def _one(connection: Any, statement: str) -> Any:  # noqa: ANN401 - as abo
     return connection._result.rows[0][0]  # noqa: SLF001 - a cursor would ask for warnings on top
 
 
-async def _settled(found: Deployment) -> int:
+async def settled(found: Deployment) -> int:
     """Return how many events the shards have settled since their creation."""
     query = text("SELECT COALESCE(SUM(accepted+duplicates+quarantined),0) FROM cursors")
     total = 0
@@ -375,7 +383,7 @@ class _Probe:
         await asyncio.gather(*watchers, return_exceptions=True)
 
     async def _watch(self, target: _Target) -> None:
-        connection = await _connect(target.url)
+        connection = await connect(target.url)
         query = (
             "SELECT COALESCE(SUM(events),0) FROM balances "
             f"WHERE slot={target.slot:d} AND account='{target.account}'"  # made above, of harmless characters

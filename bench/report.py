@@ -92,7 +92,7 @@ def run_text(result: RunResult) -> str:
     )
     if result.ran_dry:
         notes.append("THE LOG RAN DRY: figures are of the time until then; send more ahead with --events")
-    return "\n".join([heading, *_aligned(rows), *notes, machine_text(result.machine), _again(scenario.command())])
+    return "\n".join([heading, *aligned(rows), *notes, machine_text(result.machine), again(scenario.command())])
 
 
 def kernels_text(times: Sequence[KernelTimes], machine: Machine, command: str) -> str:
@@ -103,7 +103,7 @@ def kernels_text(times: Sequence[KernelTimes], machine: Machine, command: str) -
         rows.append((f"{stage}, ns/event", *cells))
     rows.append(("all, events/s", *(f"{best:,.0f} ({middle:,.0f})" for best, middle in map(_speed, times))))
     heading = f"the pure path, payloads to packet text, one core: best (median) of {len(times[0].whole)} repeats"
-    return "\n".join([heading, *_aligned(rows), machine_text(machine), _again(command)])
+    return "\n".join([heading, *aligned(rows), machine_text(machine), again(command)])
 
 
 def scale_text(times: Sequence[ScaleTimes], machine: Machine, command: str) -> str:
@@ -120,7 +120,7 @@ def scale_text(times: Sequence[ScaleTimes], machine: Machine, command: str) -> s
         ("read the big book, s", *(f"{one.load_seconds:.2f}" for one in times)),
     ]
     heading = f"the pure path by a small and a big book in turn, one core: best, median ratio, of {len(first.pairs)}"
-    return "\n".join([heading, *_aligned(rows), machine_text(machine), _again(command)])
+    return "\n".join([heading, *aligned(rows), machine_text(machine), again(command)])
 
 
 def machine_text(machine: Machine) -> str:
@@ -135,7 +135,8 @@ def as_json(kind: str, command: str, value: object) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 
-def _again(command: str) -> str:
+def again(command: str) -> str:
+    """Return the line that tells how figures are made again."""
     return f"again: {command}"
 
 
@@ -147,7 +148,8 @@ def _speed(times: KernelTimes) -> tuple[float, float]:
     return times.events / min(times.whole), times.events / median(times.whole)
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows as lines, each column as wide as its widest cell."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bench.measure import Tell
-from bench.scenario import Scenario
+from bench.scenario import Database
 from ops.local import stack
 from ops.local.config import CONFIG_NAME
 from ops.local.errors import StackMissingError
@@ -39,16 +39,19 @@ def telling() -> Iterator[Tell]:
 
 
 @contextmanager
-def servers(folder: Path, scenario: Scenario) -> Iterator[Path]:
-    """Start the servers of a scenario, give their settings file, and remove them with their data at the end."""
+def servers(folder: Path, shards: int, database: Database, partitions: int, book: Path | None = None) -> Iterator[Path]:
+    """Start a stack in a folder, give its settings file, and remove it with its data at the end; logs stay.
+
+    book: None for the telecom book. Raises: LocalServerError, StackSettingError.
+    """
     _remove(folder)
     try:
         stack.up(
             folder,
-            shards=scenario.shards,
-            database=scenario.database,
-            partitions=scenario.partitions,
-            book=scenario.book,
+            shards=shards,
+            database=database,
+            partitions=partitions,
+            book=book,
             buffer_pool_mib=BUFFER_POOL_MIB,
             say=say,
         )

@@ -6,6 +6,7 @@ found.
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import msgspec
@@ -299,6 +300,7 @@ def exact(amount: Decimal) -> str:
     return f"{amount.quantize(_TWELVE_PLACES, context=EXACT):f}"
 
 
+@lru_cache(maxsize=10_000)  # answers repeat the times of cursors
 def moment(time_us: int) -> str:
     """Write microseconds since 1970-01-01 as RFC 3339 in UTC."""
     return (_EPOCH + timedelta(microseconds=time_us)).isoformat().replace("+00:00", "Z")

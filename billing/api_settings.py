@@ -15,6 +15,7 @@ from billing.sections import Section
 
 ALGORITHMS: Final = ("EdDSA", "ES256", "ES384", "RS256", "PS256")  # asymmetric only: no secret that signs is here
 KEYS_FILE: Final = "keys.db"
+OPERATORS_FILE: Final = "operators.jsonl"  # beside the keys
 
 
 @attrs.frozen
@@ -60,18 +61,24 @@ class Tls:
 
 @attrs.frozen
 class Api:
-    """Everything that `[api]` says; keys: the file of API keys."""
+    """Everything that `[api]` says.
+
+    keys: the file of API keys; operators_log: of what was done with an operator's power.
+    """
 
     keys: Path
     jwt: Jwt | None = None
     tls: Tls | None = None
     limits: ApiLimits = ApiLimits()
+    operators_log: Path = attrs.field(
+        default=attrs.Factory(lambda self: self.keys.with_name(OPERATORS_FILE), takes_self=True)
+    )
 
 
 _LIMITS: Final[dict[str, Any]] = {field.name: field.metadata for field in attrs.fields(ApiLimits)}
 _JWT: Final = ("jwks", "jwt_audience", "jwt_issuer", "jwt_algorithms")
 _TLS: Final = ("tls_certificate", "tls_key")
-SCHEMA: Final = TableSchema(("keys", *_JWT, *_TLS, *_LIMITS))
+SCHEMA: Final = TableSchema(("keys", "operators_log", *_JWT, *_TLS, *_LIMITS))
 
 
 def read_api(section: Section, folder: Path) -> Api:
@@ -83,11 +90,13 @@ def read_api(section: Section, folder: Path) -> Api:
     limits = {
         name: keys[name].integer(bound["minimum"], bound["maximum"]) for name, bound in _LIMITS.items() if name in keys
     }
+    key_file = keys["keys"].path(folder) if "keys" in keys else folder / KEYS_FILE
     return Api(
-        keys["keys"].path(folder) if "keys" in keys else folder / KEYS_FILE,
+        key_file,
         _jwt(section, folder),
         _tls(section, folder),
         ApiLimits(**limits),
+        keys["operators_log"].path(folder) if "operators_log" in keys else key_file.with_name(OPERATORS_FILE),
     )
 
 

@@ -5,7 +5,7 @@ Owns what a balance is. Must not know how connections are made.
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import attrs
 from sqlalchemy import Connection, Double, cast, select
@@ -17,6 +17,7 @@ from billing.schema import balances, cursors, records, rollups
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Row = TypeVar("_Row")
+_CURSORS: Final = select(cursors).order_by(cursors.c.log, cursors.c.partition)  # made once: every read begins with it
 
 
 @attrs.frozen
@@ -105,8 +106,7 @@ def read_top_charges(connection: Connection, account: str, slots: Sequence[int],
 
 def read_cursors(connection: Connection) -> list[CursorRow]:
     """Read every cursor of one shard."""
-    query = select(cursors).order_by(cursors.c.log, cursors.c.partition)
-    return [CursorRow(*row) for row in connection.execute(query)]
+    return [CursorRow(*row) for row in connection.execute(_CURSORS)]
 
 
 def gather(pieces: Iterable[Balance]) -> dict[tuple[str, str], Balance]:

@@ -48,6 +48,11 @@ class Caller:
             account.startswith(one[:-1]) if one.endswith(EVERY_ACCOUNT) else account == one for one in self.accounts
         )
 
+    def needs_power(self, account: str) -> bool:
+        """Tell whether the caller sees an account only because operators see all of them."""
+        own = (account.startswith(one[:-1]) if one.endswith(EVERY_ACCOUNT) else account == one for one in self.accounts)
+        return Scope.OPERATOR in self.scopes and not any(own)
+
 
 @attrs.frozen
 class Key:

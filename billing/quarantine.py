@@ -4,12 +4,16 @@ Owns the selects over it and the mark that an event was published again. An entr
 Must not know connections or sources.
 """
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 import attrs
 from sqlalchemy import ColumnElement, Connection, Select, func, select, tuple_, update
 
 from billing.schema import quarantine
+
+_VALUE: Final = re.compile(r' is "(?:[^"\\]|\\.)*(?:"|$)')  # as details of rules quote them; the last may be cut
 
 
 @attrs.frozen
@@ -33,6 +37,11 @@ class Entry:
     def cut(self) -> bool:
         """Tell whether only the payload's beginning was kept."""
         return len(self.payload) < self.payload_bytes
+
+    @property
+    def plain_detail(self) -> str:
+        """The detail without values of attributes, which are about people."""
+        return _VALUE.sub(' is "..."', self.detail)
 
 
 @attrs.frozen

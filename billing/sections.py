@@ -86,6 +86,16 @@ class Given:
             raise self.error(f"{shown(value)} is {fault}; {remedy}")
         return value
 
+    def truth(self) -> bool:
+        """Read true or false.
+
+        Raises: SettingsError.
+        """
+        value = {"true": True, "false": False}.get(self.value, self.value) if self.textual else self.value
+        if not isinstance(value, bool):
+            raise self.error(f"{shown(value)} is neither true nor false; write one of them")
+        return value
+
     def share(self) -> float:
         """Read a share from 0 to 1.
 

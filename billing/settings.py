@@ -9,14 +9,15 @@ from typing import Final
 
 import attrs
 
-from billing import api_settings, source_settings
+from billing import api_settings, database_settings, source_settings
 from billing.api_settings import Api, read_api
+from billing.database_settings import Database, Login, Role, read_database
 from billing.document import Document, TableSchema, read, read_secret
 from billing.errors import SettingsError
 from billing.limits import DEPENDENCIES, Limits
 from billing.sections import Given, Section
 from billing.source_settings import Source, read_source
-from billing.store_url import SqliteUrl, StoreUrl, StoreUrlError, parse
+from billing.store_url import MysqlUrl, SqliteUrl, StoreUrl, StoreUrlError, parse
 from sharding import mapfile
 from sharding.shardmap import ShardMap, ShardMapError
 
@@ -25,11 +26,17 @@ PORT_MAX: Final = 65_535
 
 @attrs.frozen
 class Shard:
-    """One cluster: the endpoint that writes, and those that reads may go to (the writer where none is named)."""
+    """One cluster: the endpoint that writes, and those that reads may go to (the writer where none is named).
+
+    Each with who enters: writer as the worker, readers as the reader; primary: the writer's endpoint as the reader,
+    who looks at what is newest; migrator: as who changes tables. Where `[database]` names no users, all are one.
+    """
 
     name: str
     writer: StoreUrl
     readers: tuple[StoreUrl, ...]
+    primary: StoreUrl = attrs.field(default=attrs.Factory(lambda shard: shard.writer, takes_self=True))
+    migrator: StoreUrl = attrs.field(default=attrs.Factory(lambda shard: shard.writer, takes_self=True))
 
 
 @attrs.frozen
@@ -64,6 +71,7 @@ class Settings:
     limits: Limits
     metrics: Metrics
     api: Api
+    database: Database = attrs.field(factory=Database)
 
 
 SCHEMA: Final = {
@@ -74,6 +82,7 @@ SCHEMA: Final = {
     "limits": TableSchema(tuple(field.name for field in attrs.fields(Limits))),
     "metrics": TableSchema(("port",)),
     "api": api_settings.SCHEMA,
+    "database": database_settings.SCHEMA,
 }
 
 
@@ -86,14 +95,16 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
     """
     document = read(path, environ, SCHEMA)
     folder = path.parent
+    database = read_database(document.one("database"), folder)
     return Settings(
         read_source(document.one("source"), folder),
-        _shards(document, path),
+        _shards(document, path, database),
         Rules(document.one("rules").need("book", "the path of a rulebook").path(folder)),
         Sharding(*(given.path(folder) for given in document.one("sharding").keys.values())),
         _limits(document.one("limits")),
         Metrics(*(given.integer(0, PORT_MAX) for given in document.one("metrics").keys.values())),
         read_api(document.one("api"), folder),
+        database,
     )
 
 
@@ -117,14 +128,14 @@ def shard_map(settings: Settings) -> ShardMap:
     return shardmap
 
 
-def _shards(document: Document, path: Path) -> tuple[Shard, ...]:
+def _shards(document: Document, path: Path, database: Database) -> tuple[Shard, ...]:
     sections = document.all("shards")
     if not sections:
         raise SettingsError(f"{path}: shards: is missing; write [[shards]] with name and writer")
     shards: dict[str, Shard] = {}
     places: dict[tuple[str, ...], str] = {}
     for section in sections:
-        shard = _shard(section, path.parent)
+        shard = _shard(section, path.parent, database)
         if shard.name in shards:
             raise section.keys["name"].error(f'"{shard.name}" is another shard\'s name too; give each its own')
         if shard.writer.place() in places:
@@ -135,34 +146,57 @@ def _shards(document: Document, path: Path) -> tuple[Shard, ...]:
     return tuple(shards.values())
 
 
-def _shard(section: Section, folder: Path) -> Shard:
+def _shard(section: Section, folder: Path, database: Database) -> Shard:
     pattern = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
     name = section.need("name", "a name").matching(
         pattern, "a name: 1 to 64 of A-Z a-z 0-9 . _ -, a letter or digit first"
     )
     password = section.keys.get("password_file")
+    if password is not None and database.logins:
+        raise password.error("[database] names the users, and where their passwords are; remove it")
     secret = None if password is None else read_secret(password, folder)
-    writer = _url(section.need("writer", "mysql://user@host:port/database or sqlite:///path"), folder, secret)
+    writer = _url(section.need("writer", "mysql://user@host:port/database or sqlite:///path"), folder, secret, database)
     given = section.keys["readers"].items("URL") if "readers" in section.keys else []
-    readers = [_url(each, folder, secret) for each in given]
-    for each, reader in zip(given, readers, strict=True):
+    readers = [_url(each, folder, secret, database) for each in given] or [writer]
+    for each, reader in zip(given, readers, strict=False):
         if type(reader) is not type(writer):
             raise each.error("is another kind of store than the writer; name a reader of the same cluster")
-    return Shard(name, writer, tuple(readers) or (writer,))
+    worker, looker, migrator = (database.logins.get(role) for role in (Role.WORKER, Role.READER, Role.MIGRATOR))
+    return Shard(
+        name,
+        entered_by(worker, writer),
+        tuple(entered_by(looker, url) for url in readers),
+        entered_by(looker, writer),
+        entered_by(migrator, writer),
+    )
 
 
-def _url(given: Given, folder: Path, password: str | None) -> StoreUrl:
+def entered_by(login: Login | None, url: StoreUrl) -> StoreUrl:
+    """Return the same place with another who enters; files, and None, are left as they are."""
+    if login is None or isinstance(url, SqliteUrl):
+        return url
+    return attrs.evolve(url, user=login.user, password=login.password, lacking=login.lacking)
+
+
+def require_password(url: StoreUrl) -> None:
+    """Check that who enters a store has the password here. Raises: SettingsError, which says where it is missed."""
+    if isinstance(url, MysqlUrl) and url.lacking:
+        raise SettingsError(url.lacking)
+
+
+def _url(given: Given, folder: Path, password: str | None, database: Database) -> StoreUrl:
     try:
-        url = parse(given.text("mysql://user@host:port/database or sqlite:///path"), folder)
+        text = given.text("mysql://user@host:port/database or sqlite:///path")
+        url = parse(text, folder, has_user=not database.logins)
     except StoreUrlError as error:
         raise given.error(str(error)) from error
-    if password is None:
-        return url
     if isinstance(url, SqliteUrl):
-        raise given.error("is a file, which has no password; remove password_file")
-    if url.password:
+        if password is not None:
+            raise given.error("is a file, which has no password; remove password_file")
+        return url
+    if password is not None and url.password:
         raise given.error("has a password, and password_file has one too; keep one of them")
-    return attrs.evolve(url, password=password)
+    return attrs.evolve(url, password=url.password if password is None else password, tls_ca=database.tls_ca)
 
 
 def _limits(section: Section) -> Limits:

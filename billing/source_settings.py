@@ -29,6 +29,11 @@ OWNED_OPTIONS: Final = (
 )  # fmt: skip
 
 
+FILE_OPTIONS: Final = (
+    "ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.keystore.location", "ssl.crl.location",
+)  # fmt: skip
+
+
 @attrs.frozen
 class KafkaSource:
     """A topic.
@@ -105,7 +110,7 @@ def _generator(section: Section) -> GeneratorSource:
 
 
 def _kafka(section: Section, folder: Path) -> KafkaSource:
-    options = _options(section.keys["options"]) if "options" in section.keys else {}
+    options = _options(section.keys["options"], folder) if "options" in section.keys else {}
     if "password_file" in section.keys:
         if "sasl.password" in options:
             raise section.keys["password_file"].error("sasl.password is set in options too; keep one of them")
@@ -119,7 +124,7 @@ def _kafka(section: Section, folder: Path) -> KafkaSource:
     )
 
 
-def _options(given: Given) -> dict[str, str | int | bool]:
+def _options(given: Given, folder: Path) -> dict[str, str | int | bool]:
     if len(given.value) > OPTIONS_MAX:
         raise given.error(f"{len(given.value)} options are too many; write at most {OPTIONS_MAX}")
     for name, option in given.value.items():
@@ -127,4 +132,9 @@ def _options(given: Given) -> dict[str, str | int | bool]:
             raise option.error("the worker sets this itself, because exactly-once rests on it; remove it")
         if not isinstance(option.value, str | int):
             raise option.error("is not text, a whole number, true or false; write one of these")
-    return {name: option.value for name, option in given.value.items()}
+    files = {name: option for name, option in given.value.items() if name in FILE_OPTIONS and option.value != "probe"}
+    paths = {name: str(option.path(folder)) for name, option in files.items()}
+    for name, path in paths.items():
+        if not Path(path).exists():
+            raise files[name].error(f"{path} does not exist; name a file")
+    return {name: option.value for name, option in given.value.items()} | paths

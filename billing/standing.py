@@ -120,7 +120,7 @@ def read_pieces(
     charges: list[Charged] = []
     if own:
         if rollup is None:
-            raise UntoldError(f"{account} has grants, which need a rollup by product, every hour; add one to the book")
+            raise UntoldError("the account has grants, which need a rollup by product, every hour; add one to the book")
         charges = list(_read_charges(connection, account, slots, rollup, own))
     return Pieces(read_balances(connection, account, slots), found, own, charges)
 
@@ -141,7 +141,7 @@ def _read_credits(connection: Connection, account: str, slots: Sequence[int]) ->
     query = select(credit_table).where(table.slot.in_(slots), table.account == account)
     rows = connection.execute(query.order_by(*credit_table.primary_key).limit(CREDITS_MAX + 1)).all()
     if len(rows) > CREDITS_MAX:
-        raise UntoldError(f"{account} has more than {CREDITS_MAX} credits; what they paid is told up to that number")
+        raise UntoldError(f"the account has more than {CREDITS_MAX} credits; what they paid is told up to that number")
     return list(rows)
 
 
@@ -224,6 +224,8 @@ def standings(pieces: Sequence[Pieces], currency: str, at_us: int) -> list[Stand
 def _standing(
     currency: str, events: int, charged: Decimal, credits_of: list[CreditFact], charges: Sequence[Charged], at_us: int
 ) -> Standing:
+    if not credits_of:  # as of most accounts, of which a thousand may be asked for at once
+        return Standing(currency, events, charged, _ZERO, _ZERO, _ZERO, _ZERO, _ZERO, charged, ())
     credits_of.sort(key=lambda one: (one.time_us, one.id))
     grants = [one for one in credits_of if one.kind is Kind.GRANT]
     payments = [one for one in credits_of if one.kind is Kind.PAYMENT]

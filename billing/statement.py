@@ -114,7 +114,7 @@ def read_lines(
     """Read the first lines after `last` on one shard, in the order of statements: each slot along its primary key."""
     pieces = []
     for slot in slots:
-        query = _matching(account, slot, wanted).order_by(*(column.desc() for column in _KEY)).limit(limit)
+        query = matching(account, slot, wanted).order_by(*(column.desc() for column in _KEY)).limit(limit)
         if last is not None:
             day, event, line, of_slot = last
             beyond = date.fromisoformat(day), event, line + (slot < of_slot)  # the same line of a later slot comes too
@@ -131,7 +131,8 @@ def merged(pieces: Iterable[Iterable[RecordedLine]], limit: int) -> list[Recorde
 _KEY: Final = (records.c.day, records.c.event, records.c.line)
 
 
-def _matching(account: str, slot: int, wanted: Wanted) -> Select[Any]:
+def matching(account: str, slot: int, wanted: Wanted) -> Select[Any]:
+    """Select an account's lines in one slot, those that are wanted, in no order."""
     query = select(records).where(records.c.slot == slot, records.c.account == account)
     if wanted.since_us is not None:
         query = query.where(records.c.day >= _day(wanted.since_us), records.c.time_us >= wanted.since_us)

@@ -22,13 +22,19 @@ class StoreUrlError(ValueError):
 
 @attrs.frozen
 class MysqlUrl:
-    """A MySQL, MariaDB or Aurora endpoint and a database in it."""
+    """A MySQL, MariaDB or Aurora endpoint, a database in it, and who enters.
+
+    tls_ca: authorities (PEM) that the server's certificate must be by; None does not encrypt. lacking: why the password
+    is not known here; to enter is a SettingsError then.
+    """
 
     host: str
     port: int
     user: str
     password: str = attrs.field(repr=False)
     database: str
+    tls_ca: Path | None = attrs.field(default=None, repr=False)
+    lacking: str = attrs.field(default="", repr=False)
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -56,17 +62,18 @@ class SqliteUrl:
 StoreUrl = MysqlUrl | SqliteUrl
 
 
-def parse(text: str, folder: Path) -> StoreUrl:
+def parse(text: str, folder: Path, *, has_user: bool = True) -> StoreUrl:
     """Read a URL: `mysql://user:password@host:port/database` (user and password percent-encoded) or `sqlite:///path`.
 
-    folder: what relative SQLite paths are relative to; `sqlite:////path` is absolute.
+    folder: what relative SQLite paths are relative to; `sqlite:////path` is absolute. has_user: whether a server's URL
+    must say who enters, or must leave it to others.
     Raises: StoreUrlError.
     """
     scheme, separator, rest = text.partition("://")
     if scheme == "sqlite" and separator:
         return _sqlite(rest, folder)
     if scheme == "mysql" and separator:
-        return _mysql(text)
+        return _mysql(text, has_user=has_user)
     if scheme == "memory" and separator:
         raise StoreUrlError(f"memory:// forgets what was billed and is for tests; {REMEDY}")
     raise StoreUrlError(f"is not the URL of a store; {REMEDY}")
@@ -79,7 +86,7 @@ def _sqlite(rest: str, folder: Path) -> SqliteUrl:
     return SqliteUrl(folder / path)
 
 
-def _mysql(text: str) -> MysqlUrl:
+def _mysql(text: str, *, has_user: bool) -> MysqlUrl:
     if not text.isascii() or not text.isprintable() or " " in text:
         raise StoreUrlError("has characters that a URL cannot have; percent-encode user and password")
     try:
@@ -89,16 +96,18 @@ def _mysql(text: str) -> MysqlUrl:
         raise StoreUrlError(
             "has no proper host and port; write mysql://user@host:port/database, user and password percent-encoded"
         ) from None  # the cause repeats what stands where the port should be: part of a password with / in it
-    _check(parts, port)
+    _check(parts, port, has_user=has_user)
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     return MysqlUrl(str(parts.hostname), MYSQL_PORT if port is None else port, user, password, parts.path[1:])
 
 
-def _check(parts: SplitResult, port: int | None) -> None:
+def _check(parts: SplitResult, port: int | None, *, has_user: bool) -> None:
     if not parts.hostname or port == 0:
         raise StoreUrlError("has no proper host and port; write mysql://user@host:port/database")
-    if not parts.username:
+    if has_user and not parts.username:
         raise StoreUrlError("has no user; write mysql://user@host:port/database")
+    if not has_user and "@" in parts.netloc:
+        raise StoreUrlError("has a user, and [database] names the users; write mysql://host:port/database")
     if parts.query or parts.fragment:
         raise StoreUrlError("has something after the database; write mysql://user@host:port/database only")
     if not _DATABASE.fullmatch(parts.path.removeprefix("/")):

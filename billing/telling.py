@@ -68,5 +68,13 @@ def line_of(line: RecordedLine) -> Line:
         quantity=exact(line.quantity),
         amount=exact(line.amount),
         book_version=line.book_version,
-        attributes=msgspec.json.decode(line.kept, type=dict[str, str]) if line.kept else {},
+        attributes=_texts(line.kept) if line.kept else {},
     )
+
+
+def _texts(kept: str) -> dict[str, str]:
+    """Read what a record keeps: attributes, which are texts, or a credit's terms, some of them numbers or lists."""
+    values: dict[str, object] = msgspec.json.decode(kept)
+    return {
+        name: value if isinstance(value, str) else msgspec.json.encode(value).decode() for name, value in values.items()
+    }

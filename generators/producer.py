@@ -135,9 +135,10 @@ def produce(
     try:
         producer.list_topics(timeout=_CONNECT_SECONDS)
     except KafkaException as error:
+        producer.poll(_POLL_SECONDS)  # what brokers said meanwhile, such as that they refuse this user
         raise DeliveryError(
-            f"{bootstrap}: no broker answered within {_CONNECT_SECONDS:.0f} s ({error.args[0].str()}); "
-            "start it or correct the address"
+            f"{bootstrap}: no broker answered within {_CONNECT_SECONDS:.0f} s ({failures.heard_or(error.args[0])}); "
+            "start it, or correct address and options"
         ) from error
     count = 0
     for piece in _paced(blocks, rate_per_second) if rate_per_second else blocks:
@@ -163,7 +164,12 @@ class _Failures:
         self.last_heard = ""
 
     def heard(self, error: KafkaError) -> None:
-        self.last_heard = error.str()
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - which says nothing
+            self.last_heard = error.str()
+
+    def heard_or(self, error: KafkaError) -> str:
+        """Return what a broker said of itself, else the error."""
+        return self.last_heard or str(error.str())
 
     def delivered(self, error: KafkaError | None, _: Message) -> None:
         if error is not None:

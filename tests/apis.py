@@ -56,7 +56,9 @@ class Site:
         """Play a scenario with a client of the running application."""
 
         async def play() -> _T:
-            async with AsyncTestClient(application(self.found, open_to_all=open_to_all)) as client:
+            async with AsyncTestClient(
+                application(self.found, open_to_all=open_to_all, load=lambda: self.found)
+            ) as client:
                 return await scenario(client)
 
         return asyncio.run(play())

@@ -3,15 +3,18 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import attrs
+import httpx
 
 ROOT = Path(__file__).parents[1]
 WAIT_SECONDS = 60  # a command that takes longer hangs
@@ -107,6 +110,25 @@ def until(process: subprocess.Popen[str], *, said: Sequence[str]) -> str:
         watchdog.cancel()
     finish(process)
     raise AssertionError(f"ended without saying {said}: {lines}")
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Serve the API of a folder's settings, and give its address; it must end well."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = start("serve", "--port", str(port), folder=folder)
+    try:
+        until(server, said=["serving http", str(port)])
+        address = f"http://127.0.0.1:{port}"
+        with httpx.Client(transport=httpx.HTTPTransport(retries=8)) as client:
+            assert client.get(f"{address}/healthz").status_code == 200
+        yield address
+    finally:
+        done = stop(server)
+    assert done.code == 0, done
+    assert "Traceback" not in done.err, done.err
 
 
 def write_book(folder: Path, prices: dict[str, str], version: int = 1) -> None:

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from ops.local.kafka import KafkaServer
 from ops.local.mysql import MysqlServer
-from tests.servers import ServerPool
+from tests.servers import SecureKafka, ServerPool
 
 # How long an example takes says nothing about the project on a machine that others use too.
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -22,8 +21,12 @@ _FINDINGS = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep installed servers in the project's .cache, whatever folder the run was started from."""
+    """Keep installed servers in the project's .cache, whatever folder the run was started from.
+
+    Brokers of tests live for seconds: what Java's second compiler does for them costs more than it saves.
+    """
     os.environ.setdefault("BILLING_CACHE", str(config.rootpath / ".cache" / "servers"))
+    os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
     config.stash[_USED], config.stash[_FINDINGS] = Counter(), []
 
 
@@ -81,6 +84,6 @@ def mysql_server(server_pool: ServerPool) -> MysqlServer:
 
 
 @pytest.fixture(scope="session")
-def kafka_server(server_pool: ServerPool) -> KafkaServer:
+def kafka_server(server_pool: ServerPool) -> SecureKafka:
     """Give one Kafka broker; tests use topics of their own names, and one that stops it must start it again."""
     return server_pool.kafka()

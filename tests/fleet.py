@@ -182,11 +182,13 @@ def make_site(
     options: Mapping[str, int] | None = None,
     limits: Mapping[str, int] | None = None,
     doors: Sequence[int] = (),
+    more: Sequence[str] = (),
 ) -> Site:
     """Make a topic, a database for each server given (a shard each) and the configuration; run `billing init`.
 
     options: librdkafka's; limits: of billing.toml; doors: ports by which workers, as an ordinary user, reach the
-    servers, if not their own. Names are new ones, so that servers can be shared by all tests.
+    servers, if not their own; more: lines of billing.toml. Names are new ones, so that servers can be shared by all
+    tests.
     """
     mark = uuid.uuid4().hex[:8]
     topic, database = f"events-{mark}", f"billing_{mark}"
@@ -196,6 +198,7 @@ def make_site(
         given = ", ".join(f'"{key}" = {value}' for key, value in options.items())
         lines.append(f"options = {{ {given} }}")
     lines += ["[rules]", f'book = "{book}"', "[limits]", *(f"{key} = {value}" for key, value in (limits or {}).items())]
+    lines += more
     urls = [server.url(f"{database}_{number}") for number, server in enumerate(servers)]
     for number, server in enumerate(servers):
         statements = [f"CREATE DATABASE {database}_{number}"]

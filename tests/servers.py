@@ -3,17 +3,102 @@
 import shutil
 from collections import Counter
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncmy
+import attrs
+from confluent_kafka.admin import (
+    AdminClient,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
 
 from ops.local.install import Kind
 from ops.local.kafka import KafkaServer
 from ops.local.mysql import TITLES, MysqlServer
+from ops.local.process import LOOPBACK, free_port
 from ops.local.server import Server
+from tests.certificates import HOST, Authority
 
+_DAY = timedelta(days=1)
+_CERTIFICATES = {"good": (HOST, _DAY), "other": ("broker.example", _DAY), "expired": (HOST, -_DAY)}
 SERVERS_MAX = 16  # of one kind: a test run must fit a small machine's memory
+
+
+@attrs.define(eq=False, kw_only=True)
+class SecureKafka(KafkaServer):
+    """A broker with listeners that encrypt and ask who comes, each with a certificate of its own, by `authority`.
+
+    `good` is for localhost, `other` for another host, `expired` ended yesterday. Users: `users`, by mechanism.
+    """
+
+    users: dict[str, str] = attrs.field(factory=lambda: {"SCRAM-SHA-512": "scr4m-s3cret", "PLAIN": "pl4in-s3cret"})
+    secure_ports: dict[str, int] = attrs.field(factory=lambda: {name: free_port() for name in _CERTIFICATES})
+
+    @property
+    def authority_file(self) -> Path:
+        """The authority's certificate."""
+        return self.folder / "authority.pem"
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Every port that the server listens on."""
+        return (self.port, self.controller_port, *self.secure_ports.values())
+
+    def change_port(self) -> None:
+        """Choose other free ports for the next start."""
+        KafkaServer.change_port(self)
+        self.secure_ports = {name: free_port() for name in self.secure_ports}
+
+    def prepare(self) -> None:
+        """Make certificates and settings."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.authority_file.exists():
+            authority = Authority(self.folder)
+            for name, (host, lasting) in _CERTIFICATES.items():
+                certificate, key = authority.issue(name, host, lasting=lasting)
+                (self.folder / f"{name}.pem").write_bytes(key.read_bytes() + certificate.read_bytes())
+        self.settings = self._listeners()
+        KafkaServer.prepare(self)
+
+    def admit(self, user: str) -> None:
+        """Make a user for SCRAM; who comes with PLAIN stands in the settings."""
+        asked = UserScramCredentialUpsertion(
+            user, ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096), self.users["SCRAM-SHA-512"].encode()
+        )
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})  # its end would cancel the request
+        admin.alter_user_scram_credentials([asked])[user].result(60)
+
+    def _listeners(self) -> dict[str, str]:
+        plain = {"PLAINTEXT": self.port, "CONTROLLER": self.controller_port}
+        advertised = {"PLAINTEXT": f"{LOOPBACK}:{self.port}"}
+        advertised |= {name: f"{HOST}:{port}" for name, port in self.secure_ports.items()}
+        protocols = {
+            "PLAINTEXT": "PLAINTEXT",
+            "CONTROLLER": "PLAINTEXT",
+            **dict.fromkeys(self.secure_ports, "SASL_SSL"),
+        }
+        kinds = "org.apache.kafka.common.security"
+        found = {
+            "listeners": ",".join(f"{name}://{LOOPBACK}:{port}" for name, port in (plain | self.secure_ports).items()),
+            "advertised.listeners": ",".join(f"{name}://{place}" for name, place in advertised.items()),
+            "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
+        }
+        for name in self.secure_ports:
+            of = f"listener.name.{name}"
+            found |= {
+                f"{of}.ssl.keystore.type": "PEM",
+                f"{of}.ssl.keystore.location": str(self.folder / f"{name}.pem"),
+                f"{of}.sasl.enabled.mechanisms": ",".join(self.users),
+                f"{of}.scram-sha-512.sasl.jaas.config": f"{kinds}.scram.ScramLoginModule required;",
+                f"{of}.plain.sasl.jaas.config": (
+                    f'{kinds}.plain.PlainLoginModule required user_billing="{self.users["PLAIN"]}";'
+                ),
+            }
+        return found
 
 
 class ServerPool:
@@ -22,7 +107,7 @@ class ServerPool:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._databases: dict[Kind, list[MysqlServer]] = {"mariadb": [], "mysql": []}
-        self._kafka: list[KafkaServer] = []
+        self._kafka: list[SecureKafka] = []
         self._used: Counter[str] = Counter()
 
     def databases(self, kind: Kind, count: int) -> list[MysqlServer]:
@@ -39,10 +124,11 @@ class ServerPool:
             _revive(server)
         return servers[:count]
 
-    def kafka(self) -> KafkaServer:
+    def kafka(self) -> "SecureKafka":
         """Return the one broker, answering."""
         if not self._kafka:
-            server = KafkaServer(name="kafka", folder=self._folder / "kafka")
+            (self._folder / "kafka").mkdir()
+            server = SecureKafka(name="kafka", folder=self._folder / "kafka")
             self._kafka.append(server)
             server.start_anywhere()
             self._used[f"Kafka {server.version()}"] += 1

@@ -44,7 +44,7 @@ def read_facts(connection: Connection) -> ShardFacts:
 async def facts(shard: Shard) -> ShardFacts | StoreUnreachableError:
     """Ask a shard's writer; one that does not answer answers with its error."""
     try:
-        return await run(shard.writer, read_facts)
+        return await run(shard.primary, read_facts)
     except StoreUnreachableError as error:
         return error
 

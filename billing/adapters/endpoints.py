@@ -47,8 +47,8 @@ class Endpoints:
     def __init__(self, shard: Shard, limits: ApiLimits) -> None:
         self.name = shard.name
         self._lag_seconds = limits.reader_lag_ms_max / 1000
-        self._writer = shard.writer
-        self._readers = [url for url in dict.fromkeys(shard.readers) if url != shard.writer]
+        self._writer = shard.primary
+        self._readers = [url for url in dict.fromkeys(shard.readers) if url != shard.primary]
         self._databases = {
             url: Database(url, limits.connections_max, limits.statement_timeout_ms)
             for url in (*self._readers, self._writer)

@@ -109,7 +109,7 @@ class Exporter:
 
     async def _shard(self, shard: Shard, sink: Sink) -> None:
         """Read from the first endpoint that answers; once rows were written, another would repeat them."""
-        endpoints = list(dict.fromkeys((*shard.readers, shard.writer)))
+        endpoints = list(dict.fromkeys((*shard.readers, shard.primary)))
         before = self._read
         for url in endpoints:
             try:

@@ -16,6 +16,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from billing.adapters.broker import Heard
 from billing.batch import Span
 from billing.cursor import Bounds
 from billing.errors import LogChangedError, SourceError
@@ -23,6 +24,8 @@ from billing.ports import Ownership, Records
 
 _REQUEST_SECONDS: Final = 10.0  # watermarks; a broker that needs longer counts as away
 _OPEN_SECONDS: Final = 3.0  # the first question: a mistyped address is told soon, and a stop waits no longer
+_HEAR_SECONDS: Final = 0.1  # what was said before a question failed is there already
+_WARNING_SECONDS: Final = 1.0  # a broker that refuses says so again with every try
 _KEEPALIVE_SECONDS: Final = 1.0  # how often a consumer without appetite is polled, so that rebalances go on
 _ABSENT_TIMES: Final = 3  # questions in a row after which a topic is gone, and no broker is only just starting
 _TRANSIENT: Final = frozenset(
@@ -118,29 +121,27 @@ class KafkaSource:
         }
 
     def _identify(self) -> str:
-        self._admin = AdminClient(dict(self._common))
+        heard = Heard()
         try:
+            self._admin = AdminClient(self._common | {"error_cb": heard})
             cluster = self._admin.describe_cluster(request_timeout=_OPEN_SECONDS).result(2 * _OPEN_SECONDS)
             topic = self._describe(self._admin)
-        except KafkaException as error:
-            code = error.args[0].code()
-            if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise SourceError(
-                    f"topic {self._topic} does not exist at {self._bootstrap}; create it first"
-                ) from error
-            raise SourceError(
-                f"no Kafka broker answers at {self._bootstrap}: {error.args[0].str()}; "
-                "start it, or correct source.bootstrap",
-                may_return=True,
-            ) from error
-        except TimeoutError as error:
-            raise SourceError(
-                f"no Kafka broker answers at {self._bootstrap} in time; start it, or correct source.bootstrap",
-                may_return=True,
-            ) from error
+        except (KafkaException, TimeoutError) as error:
+            raise self._refusal(error, heard) from error
         self._partitions = sorted(partition.id for partition in topic.partitions)
         self._topic_id = str(topic.topic_id)
         return f"kafka:{cluster.cluster_id}:{topic.topic_id}"
+
+    def _refusal(self, error: KafkaException | TimeoutError, heard: Heard) -> SourceError:
+        if self._admin is None:
+            return SourceError(f"source.options: {_said(error)}; correct them")
+        if isinstance(error, KafkaException) and error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return SourceError(f"topic {self._topic} does not exist at {self._bootstrap}; create it first")
+        self._admin.poll(_HEAR_SECONDS)
+        return heard.refusal(self._common) or SourceError(
+            f"no Kafka broker answers at {self._bootstrap}{_said(error, ': ')}; start it, or correct source.bootstrap",
+            may_return=True,
+        )
 
     def _describe(self, admin: AdminClient) -> Any:  # noqa: ANN401 - confluent-kafka does not export its type
         described = admin.describe_topics(TopicCollection([self._topic]), request_timeout=_OPEN_SECONDS)
@@ -148,6 +149,7 @@ class KafkaSource:
 
     def _verify(self) -> None:
         assert self._admin is not None, "opened"
+        self._admin.poll(0)  # what it has to say is heard, or it would be kept
         try:
             found = str(self._describe(self._admin).topic_id)
         except (KafkaException, TimeoutError) as error:
@@ -190,6 +192,7 @@ class KafkaReader:
         self._topic = topic
         self._positions: dict[int, int] = {}
         self._polled_at = time.monotonic()
+        self._warned_at = -_WARNING_SECONDS
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kafka-read")
         self._consumer = Consumer(settings)
         self._subscribed = subscribe
@@ -268,7 +271,8 @@ class KafkaReader:
             raise LogChangedError(f"topic {self._topic} was deleted; see runbook: log changed")
         elif error.fatal():
             raise SourceError(f"Kafka refuses this worker for good: {error.str()}")
-        elif code not in _TRANSIENT:
+        elif code not in _TRANSIENT and time.monotonic() - self._warned_at >= _WARNING_SECONDS:
+            self._warned_at = time.monotonic()
             _log.warning("kafka", error=error.str())
 
     def _serve(self) -> None:
@@ -336,3 +340,7 @@ class _Quiet:
 
     def __getattr__(self, _name: str) -> Callable[..., None]:
         return lambda message, *arguments, **_: self.log(0, message, *arguments)
+
+
+def _said(error: KafkaException | TimeoutError, before: str = "") -> str:
+    return f"{before}{error.args[0].str()}" if isinstance(error, KafkaException) else f"{before}no answer in time"

@@ -7,10 +7,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import asyncmy
 from asyncmy.constants import CLIENT
 from asyncmy.errors import MySQLError
 
+from billing.adapters.login import BROKEN, enter, leave, words_of
+from billing.adapters.login import refusal as told
 from billing.cursor import Claim, Standing
 from billing.fold import PartKey, Transaction
 from billing.limits import Limits
@@ -59,8 +60,6 @@ REACTIONS: Final[Mapping[int, Reaction]] = {
     1242: Reaction.FENCED,  # the guard's subquery returned two rows: a cursor did not match
 }
 _ROLLED_BACK_HERE: Final = frozenset({Reaction.RETRY, Reaction.BISECT, Reaction.DUPLICATES, Reaction.FENCED})
-# What asyncmy lets through when a connection ends: RuntimeError, if it ends before its socket was looked at.
-_BROKEN: Final = (MySQLError, OSError, TimeoutError, EOFError, RuntimeError)
 _PACKET_OVERHEAD_BYTES: Final = 1_024  # command byte, headers, and room that nobody has to count
 _SQL_MODE: Final = "STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 
@@ -134,7 +133,7 @@ class MysqlStore:
                     await self._connection.next_result()
                     answered += 1
                 return self._connection._result.rows or ()  # noqa: SLF001 - as above
-        except _BROKEN as error:
+        except BROKEN as error:
             return await self._refusal(error, planned.statements[min(answered, len(planned.statements) - 1)])
 
     async def existing(self, keys: Sequence[PartKey]) -> Mapping[PartKey, Known] | Refused:
@@ -163,7 +162,9 @@ class MysqlStore:
 
     async def close(self) -> None:
         """Close the connection."""
-        self._drop()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await leave(connection)
 
     async def _guarded(self, statements: Sequence[str | bytes]) -> list[Sequence[tuple[Any, ...]]] | Refused:
         """Run statements one by one; returns the rows of each."""
@@ -176,7 +177,7 @@ class MysqlStore:
                 for statement in statements:
                     await self._connection.query(statement)
                     results.append(self._connection._result.rows or ())  # noqa: SLF001 - as above
-        except _BROKEN as error:
+        except BROKEN as error:
             return await self._refusal(error, "claim")
         except BaseException:  # as in apply
             self._drop()
@@ -191,7 +192,7 @@ class MysqlStore:
             await self._roll_back()
         else:
             self._drop()
-        words = f"{type(error).__name__} {' '.join(map(str, error.args))}".strip()
+        words = f"{type(error).__name__} {words_of(error)}".strip()
         return Refused(reaction, f"{self.name} at {statement}: {words}")
 
     async def _roll_back(self) -> None:
@@ -199,7 +200,7 @@ class MysqlStore:
             async with asyncio.timeout(self._timeout_seconds):
                 for statement in ("ROLLBACK", IDLE_AGAIN):
                     await self._connection.query(statement)
-        except _BROKEN:
+        except BROKEN:
             self._drop()
 
     def _drop(self) -> None:
@@ -213,21 +214,13 @@ class MysqlStore:
         where = f"{self._url.host}:{self._url.port}"
         try:
             async with asyncio.timeout(self._limits.connect_timeout_ms / 1000):
-                self._connection = await asyncmy.connect(
-                    host=self._url.host,
-                    port=self._url.port,
-                    user=self._url.user,
-                    password=self._url.password,
-                    db=self._url.database,
-                    autocommit=True,
-                    charset="utf8mb4",
-                    client_flag=CLIENT.MULTI_STATEMENTS,
+                self._connection = await enter(
+                    self._url, autocommit=True, charset="utf8mb4", client_flag=CLIENT.MULTI_STATEMENTS
                 )
                 refusal = await self._prepare_session()
-        except _BROKEN as error:
+        except BROKEN as error:
             self._drop()
-            words = " ".join(map(str, error.args)) or "no answer in time"
-            return Refused(Reaction.RECONNECT, f"{self.name} at {where}: {words}")
+            return Refused(Reaction.RECONNECT, f"{self.name} at {where}: {told(self._url, error)}")
         if refusal is not None:
             self._drop()
             return Refused(Reaction.RESOLVE_WRITER, f"{self.name} at {where}: {refusal}")

@@ -6,13 +6,15 @@ Owns what is told of a shard beside its accounts.
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
 from billing.adapters.check import ShardFacts, behind
-from billing.adapters.endpoints import Endpoints, Found
+from billing.adapters.endpoints import Endpoints
 from billing.adapters.gather import Fleet
 from billing.answers import ShardsAnswer, ShardState
+from billing.cursor import CursorRow
 from billing.errors import BillingError
 from billing.freshness import as_of
 from sharding.shardmap import ShardMap
@@ -21,10 +23,8 @@ from sharding.shardmap import ShardMap
 async def shards_answer(fleet: Fleet) -> ShardsAnswer:
     """Ask every shard's writer at once; one that does not answer says so."""
     names = list(fleet.endpoints)
-    found = await asyncio.gather(*(_asked(fleet.endpoints[name]) for name in names))
-    facts = {
-        name: ShardFacts(name, "", 0, one.cursors) for name, one in zip(names, found, strict=True) if one is not None
-    }
+    found = await asyncio.gather(*(cursors_of(fleet.endpoints[name]) for name in names))
+    facts = {name: ShardFacts(name, "", 0, rows) for name, rows in zip(names, found, strict=True) if rows is not None}
     lags, slots = behind(facts), slots_of(fleet.map)
     now_us = time.time_ns() // 1_000
     states = []
@@ -57,8 +57,9 @@ def slots_of(shardmap: ShardMap) -> Counter[str]:
     return Counter(dict(zip(shardmap.shards, counts.tolist(), strict=True)))
 
 
-async def _asked(endpoints: Endpoints) -> Found[None] | None:
+async def cursors_of(endpoints: Endpoints) -> Sequence[CursorRow] | None:
+    """Ask a shard's writer how far it has come; None where it does not answer."""
     try:
-        return await endpoints.ask(lambda _connection, _cursors: None, strong=True)
+        return (await endpoints.ask(lambda _connection, _cursors: None, strong=True)).cursors
     except BillingError:
         return None

@@ -3,7 +3,6 @@
 Owns what the API and the commands answer alike. Must not know HTTP or terminals.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -11,16 +10,13 @@ from typing import Final, Self, TypeVar
 
 import attrs
 
-from billing.adapters.endpoints import Found, ShardDownError, Work
-from billing.adapters.gather import Fleet, Gathered, NotAppliedError
-from billing.adapters.hot import Balances, Place
-from billing.adapters.sql import StatementTimeoutError
+from billing.adapters.endpoints import Found, Work
+from billing.adapters.gather import Fleet, Gathered
+from billing.adapters.hot import Place
+from billing.adapters.renewal import Load, Renewal
 from billing.answers import (
-    AccountBalances,
-    AccountError,
     AsOf,
     BalanceAnswer,
-    BalancesAnswer,
     ExplainAnswer,
     LineExplained,
     TransactionsAnswer,
@@ -51,7 +47,7 @@ from billing.statement import (
     read_lines,
     token_of,
 )
-from billing.telling import balance_answer, balance_of, line_of, usage_of
+from billing.telling import balance_answer, line_of, usage_of
 from billing.usage import aligned, filled, filled_rows, fitting, is_able, regrouped, total_of
 from billing.wire import IDENTIFIER_LENGTH_MAX, is_identifier
 from rules.book import Every, Rollup
@@ -100,8 +96,11 @@ class PageQuery:
 class Reads:
     """Answers questions about one deployment; used from one event loop."""
 
-    def __init__(self, deployment: Deployment, limits: ApiLimits | None = None) -> None:
+    def __init__(self, deployment: Deployment, limits: ApiLimits | None = None, load: Load | None = None) -> None:
+        """Prepare; load: reads the files again, when shards were written with a newer book or map."""
         self._limits = limits or deployment.settings.api.limits
+        self._left: list[Fleet] = []
+        self._renewal = Renewal(deployment, load, self._renew)
         self.book = self._book = deployment.book
         self._map = deployment.shardmap
         self.fleet = Fleet(deployment, self._limits)
@@ -112,7 +111,9 @@ class Reads:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.fleet.close()
+        await self._renewal.close()
+        for fleet in (self.fleet, *self._left):
+            await fleet.close()
 
     async def balance(self, account: str, want: Want = ANY) -> BalanceAnswer:
         """Return an account's balances, added exactly; one that was never charged has 0 in its currency.
@@ -120,53 +121,14 @@ class Reads:
         Raises: BadRequestError, ShardDownError, NotAppliedError, UntoldError.
         """
         check_account(account)
-        places = self._places([account])
+        places = self.places([account])
         gathered = await self.fleet.balances(places, want)
         found = {place: rows for one in gathered.found for place, rows in one.rows.items()}
-        fresh, version = self._fresh(gathered.found)
-        told = self._standings(account, [found[at] for of in places.values() for at in of])
+        fresh, version = self.freshness(gathered.found)
+        told = self.standings(account, [found[at] for of in places.values() for at in of])
         if told is None:  # spread, with grants: its shards must be added up between the same edges
-            return await self._balance_together(account, want)
+            return await self.balance_together(account, want)
         return balance_answer(account, told, fresh, version, consistent=gathered.consistent)
-
-    async def balances(self, accounts: Sequence[str], want: Want = ANY) -> BalancesAnswer:
-        """Return balances of many accounts; those on a shard that does not answer are told apart.
-
-        Raises: BadRequestError.
-        """
-        accounts = list(dict.fromkeys(accounts))
-        for account in accounts:
-            check_account(account)
-        places = self._places(accounts)
-        results = await asyncio.gather(
-            *(self.fleet.balances({name: of}, want) for name, of in places.items()), return_exceptions=True
-        )
-        found: Balances = {}
-        wrong: dict[Place, AccountError] = {}
-        whole: list[Found[Balances]] = []
-        for (_, of), result in zip(places.items(), results, strict=True):
-            if isinstance(result, Gathered):
-                whole += result.found
-                found |= {place: result.found[0].rows[place] for place in of}
-            else:
-                wrong |= {place: _account_error(place[1], result) for place in of}
-        told, errors = [], []
-        for account in accounts:
-            at = [(slot, account) for slot, _ in self._map.shards_of(account)]
-            error = next((wrong[place] for place in at if place in wrong), None)
-            if error is not None:
-                errors.append(error)
-                continue
-            try:
-                standing = self._standings(account, [found[place] for place in at])
-                if standing is None:
-                    told.append(AccountBalances(account, (await self._balance_together(account, want)).balances))
-                else:
-                    told.append(AccountBalances(account, list(map(balance_of, standing))))
-            except (UntoldError, ShardDownError, NotAppliedError, StatementTimeoutError) as untold:
-                errors.append(_account_error(account, untold))
-        fresh, version = self._fresh(whole)
-        return BalancesAnswer(told, errors, fresh, version)
 
     async def usage(self, account: str, query: UsageQuery, want: Want = ANY) -> UsageAnswer:
         """Return an account's usage, in order of time.
@@ -199,7 +161,7 @@ class Reads:
                 )
             sums = filled(sums, every, span)
         total = total_of(sums)
-        fresh, version = self._fresh(gathered.found)
+        fresh, version = self.freshness(gathered.found)
         return UsageAnswer(
             account=account,
             rollup=name,
@@ -225,7 +187,7 @@ class Reads:
         lines, gathered = await self._lines(account, query.wanted, last, query.rows_max + 1, want)
         page = lines[: query.rows_max]
         more = token_of(page[-1].key) if len(lines) > query.rows_max else None
-        fresh, version = self._fresh(gathered.found)
+        fresh, version = self.freshness(gathered.found)
         return TransactionsAnswer(account, list(map(line_of, page)), more, fresh, version, gathered.consistent)
 
     async def explain(
@@ -242,7 +204,7 @@ class Reads:
         if not lines:
             raise NotRecordedError("no such event is recorded for this account")
         rules = {rule.id: rule for rule in self._book.rules}
-        fresh, version = self._fresh(gathered.found)
+        fresh, version = self.freshness(gathered.found)
         explained = [
             LineExplained(
                 line_of(line),
@@ -273,7 +235,7 @@ class Reads:
         gathered = await self.fleet.of_account(account, want, work, heavy=True)
         return merged([one.rows for one in gathered.found], limit), gathered
 
-    def _places(self, accounts: Sequence[str]) -> dict[str, list[Place]]:
+    def places(self, accounts: Sequence[str]) -> dict[str, list[Place]]:
         """Return where rows of these accounts are, by shard."""
         places: dict[str, list[Place]] = {}
         for account in accounts:
@@ -281,7 +243,7 @@ class Reads:
                 places.setdefault(self._map.shards[shard], []).append((slot, account))
         return places
 
-    def _standings(self, account: str, pieces: Sequence[Pieces | UntoldError]) -> list[Standing] | None:
+    def standings(self, account: str, pieces: Sequence[Pieces | UntoldError]) -> list[Standing] | None:
         """Return an account's standing; None where its pieces were not added up between the edges of all its grants.
 
         Raises: UntoldError.
@@ -294,8 +256,11 @@ class Reads:
             return None
         return standings(whole, self._book.currency_of(account), time.time_ns() // 1_000)
 
-    async def _balance_together(self, account: str, want: Want) -> BalanceAnswer:
-        """Read the pieces of a spread account until all are added up between the edges of all its grants."""
+    async def balance_together(self, account: str, want: Want) -> BalanceAnswer:
+        """Read the pieces of a spread account until all are added up between the edges of all its grants.
+
+        Raises as balance.
+        """
         rollup, between = drawing_rollup(self._book), None
         for _ in range(ROUNDS_MAX):
             gathered = await self.fleet.of_account(
@@ -304,10 +269,17 @@ class Reads:
             pieces = [one.rows for one in gathered.found]
             if _are_together(pieces):
                 told = standings(pieces, self._book.currency_of(account), time.time_ns() // 1_000)
-                fresh, version = self._fresh(gathered.found)
+                fresh, version = self.freshness(gathered.found)
                 return balance_answer(account, told, fresh, version, consistent=gathered.consistent)
             between = tuple(sorted({edge for piece in pieces for edge in piece.edges_of_credits}))
-        raise UntoldError(f"{account} is given grants faster than its shards can be read together; ask again")
+        raise UntoldError("the account is given grants faster than its shards can be read together; ask again")
+
+    def _renew(self, deployment: Deployment) -> None:
+        """Go on with a newer book and map; questions that are under way end with what they began with."""
+        self._left.append(self.fleet)
+        self.book = self._book = deployment.book
+        self._map = deployment.shardmap
+        self.fleet = Fleet(deployment, self._limits)
 
     def _rollup(self, query: UsageQuery) -> Rollup:
         if query.rollup is None:
@@ -324,8 +296,10 @@ class Reads:
             raise BadRequestError(f"rollup: {named.name} is of {of}, which cannot be divided further")
         return named
 
-    def _fresh(self, found: Sequence[Found[_T]]) -> tuple[list[AsOf], int]:
+    def freshness(self, found: Sequence[Found[_T]]) -> tuple[list[AsOf], int]:
+        """Return how far answers of these shards reach, and the book version that they were last written with."""
         cursors: list[Sequence[CursorRow]] = [one.cursors for one in found]
+        self._renewal.notice(cursors)
         return as_of(cursors, time.time_ns() // 1_000), book_version(cursors, self._book.version)
 
 
@@ -339,6 +313,8 @@ def check_account(account: str) -> None:
 
 
 def _are_together(pieces: Sequence[Pieces]) -> bool:
+    if len(pieces) == 1:
+        return True
     needed = {edge for piece in pieces for edge in piece.edges_of_credits}
     return all(needed <= {*piece.edges} for piece in pieces)
 
@@ -350,12 +326,3 @@ def _reading_pieces(
         return lambda connection, _: read_pieces(connection, account, slots, rollup, between)
 
     return work
-
-
-def _account_error(account: str, error: BaseException) -> AccountError:
-    """Tell why an account among others has no answer; a defect is raised."""
-    if isinstance(error, ShardDownError):
-        return AccountError(account, 503, f"shard {error.shard} does not answer; ask again when it is back")
-    if isinstance(error, NotAppliedError | StatementTimeoutError | UntoldError):
-        return AccountError(account, 503, str(error))
-    raise error

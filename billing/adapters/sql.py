@@ -9,15 +9,16 @@ import sqlite3
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
+from billing.adapters.login import enter, refusal, words_of
 from billing.errors import BillingError, StoreUnreachableError
 from billing.exact import EXACT
 from billing.store_url import MysqlUrl, SqliteUrl, StoreUrl
@@ -152,8 +153,8 @@ class Database:
 
 
 def _sqlite_engine(url: SqliteUrl, pool: type[QueuePool | NullPool], **more: int) -> Engine:
-    arguments = {"check_same_thread": False}
-    engine = create_engine(f"sqlite:///{url.path}", poolclass=pool, connect_args=arguments, **more)
+    unbound = {"check_same_thread": False}
+    engine = create_engine(f"sqlite:///{url.path}", poolclass=pool, connect_args=unbound, hide_parameters=True, **more)
     event.listen(engine, "connect", _sqlite_connected)
     return engine
 
@@ -179,9 +180,14 @@ class _DecimalSum:
 
 
 def _mysql_engine(url: MysqlUrl, **pool: Any) -> AsyncEngine:  # noqa: ANN401 - passed on
-    target = URL.create("mysql+asyncmy", url.user, url.password or None, url.host, url.port, url.database)
-    arguments = {"connect_timeout": _CONNECT_SECONDS}
-    return create_async_engine(target, isolation_level="REPEATABLE READ", connect_args=arguments, **pool)
+    """Return the engine; errors of its statements show no values, which may be about people, or passwords."""
+    return create_async_engine(
+        "mysql+asyncmy://",
+        isolation_level="REPEATABLE READ",
+        connect_args={"async_creator_fn": partial(enter, url), "connect_timeout": _CONNECT_SECONDS},
+        hide_parameters=True,
+        **pool,
+    )
 
 
 def _took_too_long(error: Exception) -> bool:
@@ -191,8 +197,9 @@ def _took_too_long(error: Exception) -> bool:
 
 
 def _unreachable(url: StoreUrl, error: Exception) -> StoreUnreachableError:
-    reason = error.orig if isinstance(error, DBAPIError) else error
-    words = " ".join(map(str, getattr(reason, "args", ()))) or str(reason) or "no answer in time"
-    missing = "no such table" in words or "1146" in words or words == _NO_FILE
-    remedy = "run `billing init` first" if missing else "check that it runs and that the URL in [[shards]] is right"
-    return StoreUnreachableError(f"{url}: {words}; {remedy}")
+    words = words_of(error) or "no answer in time"
+    if "no such table" in words or "1146" in words or words == _NO_FILE:
+        return StoreUnreachableError(f"{url}: {words}; run `billing init` first")
+    if isinstance(url, MysqlUrl):
+        return StoreUnreachableError(f"{url}: {refusal(url, error)}")
+    return StoreUnreachableError(f"{url}: {words}; check that the path in [[shards]] is right")

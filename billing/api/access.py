@@ -6,11 +6,10 @@ foreign account does not exist: 404, in the same words as anything else that is 
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 from urllib.parse import unquote
 
-import structlog
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
@@ -22,6 +21,7 @@ from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Send, WebSocket
 from litestar.types import Scope as AsgiScope
 
 from billing.adapters.keyfile import KeyFile
+from billing.adapters.oplog import OperatorLog
 from billing.adapters.reads import check_account
 from billing.api.admission import Admission, TooManyError
 from billing.api.tokens import TokenError, Tokens
@@ -31,7 +31,6 @@ from billing.keys import Caller, Scope, id_and_secret
 OPEN: Final = "open"  # of routes that need no key
 ANYBODY: Final = Caller("anybody", frozenset(Scope), ("*",))  # where the API is served without keys
 _SCHEME: Final = "bearer "
-_log = structlog.get_logger()
 _Connection = ASGIConnection[Any, Any, Any, Any]
 
 
@@ -111,17 +110,26 @@ class Gate(ASGIMiddleware):
         return receive_in_time
 
 
-def needs(scope: Scope) -> Callable[[_Connection, BaseRouteHandler], None]:
-    """Return the guard of routes for callers with a scope; what operators do is logged."""
+def needs(scope: Scope) -> Callable[[_Connection, BaseRouteHandler], Awaitable[None]]:
+    """Return the guard of routes for callers with a scope; what operators do is recorded."""
 
-    def guard(connection: _Connection, _: BaseRouteHandler) -> None:
+    async def guard(connection: _Connection, _: BaseRouteHandler) -> None:  # else Litestar would take a thread for it
         caller: Caller = connection.scope["user"]
         if not caller.may(scope):
             raise PermissionDeniedException(f"this key may not {scope.value}; it needs that scope")
         if scope is Scope.OPERATOR:
-            _log.info("operator", caller=caller.id, path=connection.scope["path"])
+            note(connection)
 
     return guard
+
+
+def note(connection: _Connection) -> None:
+    """Record what a caller does with an operator's power. Raises: OperatorLogError, which refuses it."""
+    log: OperatorLog | None = connection.app.state["operators"]
+    if log is not None:
+        caller: Caller = connection.scope["user"]
+        method = connection.scope.get("method", "")
+        log.record(caller.id, f"{method} {connection.scope['path']}")
 
 
 def account_of(
@@ -139,6 +147,8 @@ def account_of(
     caller: Caller = request.scope["user"]
     if not caller.sees(account):
         raise NotFoundException("no such account for this key")
+    if caller.needs_power(account):
+        note(request)
     return account
 
 

@@ -5,7 +5,6 @@ Owns these routes. Which accounts a caller sees is decided in `access` before a 
 
 import csv
 import io
-import time
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote, unquote, urlencode
 
@@ -15,6 +14,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
+from billing.adapters.many import balances_answer
 from billing.adapters.reads import BadRequestError, NotRecordedError, PageQuery, Reads, UsageQuery
 from billing.answers import (
     AccountError,
@@ -26,35 +26,16 @@ from billing.answers import (
     UsageAnswer,
 )
 from billing.api import examples
-from billing.api.access import account_of, needs
-from billing.api.freshness import tagged, want_of
+from billing.api.access import account_of, needs, note
+from billing.api.asked import ERRORS, SLOW_ERRORS, Name, Origin, Since, Until, span_of, wanted_of
+from billing.api.freshness import tagged, want_for_account, want_of
+from billing.api.insight import charged
 from billing.api.problem import problems
 from billing.api_settings import ApiLimits
 from billing.explained import UndecodableError
 from billing.freshness import Want
 from billing.keys import Caller, Scope
-from billing.moment import SECOND_US
-from billing.span import moment_of
-from billing.statement import Wanted
-from billing.wire import is_identifier
 from rules.book import Every
-
-_DAY_SECONDS: Final = 86_400
-_DEFAULT_DAYS: Final = {Every.HOUR: 7, Every.DAY: 92, Every.MONTH: 3_650}
-_SPANS: Final = {Every.HOUR: 1, Every.DAY: 10, Every.MONTH: 10}  # times usage_days_max
-_ERRORS: Final = (400, 401, 403, 404, 429, 503)
-_SLOW_ERRORS: Final = (*_ERRORS, 504)
-
-Since = Annotated[
-    str | None, QueryParameter(name="from", max_length=40, description="From this day or RFC 3339 moment on.")
-]
-Until = Annotated[
-    str | None, QueryParameter(name="to", max_length=40, description="Before this day or RFC 3339 moment.")
-]
-Name = Annotated[str | None, QueryParameter(max_length=64)]
-Origin = Annotated[
-    str | None, QueryParameter(max_length=64, description="Whose event it is, where another account is charged.")
-]
 
 
 class BalancesRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -65,7 +46,7 @@ class BalancesRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 @get(
     "/balance",
-    responses=problems(*_ERRORS) | examples.of(BalanceAnswer) | examples.UNCHANGED,
+    responses=problems(*ERRORS) | examples.of(BalanceAnswer) | examples.UNCHANGED,
     summary="Balance",
     operation_id="balance",
 )
@@ -80,7 +61,7 @@ async def balance(
     return tagged(request, await reads.balance(account, want))
 
 
-@get("/usage", responses=problems(*_SLOW_ERRORS) | examples.of(UsageAnswer), summary="Usage", operation_id="usage")
+@get("/usage", responses=problems(*SLOW_ERRORS) | examples.of(UsageAnswer), summary="Usage", operation_id="usage")
 async def usage(
     account: NamedDependency[str],
     want: NamedDependency[Want],
@@ -101,14 +82,14 @@ async def usage(
     """
     reads: Reads = state["reads"]
     length = Every(every) if every else reads.every_of(rollup)
-    span = _span(since, until, length, state["limits"])
+    span = span_of(since, until, length, state["limits"])
     dims = None if by is None else tuple(filter(None, by.split(",")))
     return await reads.usage(account, UsageQuery(rollup, Every(every) if every else None, dims, span, fill), want)
 
 
 @get(
     "/transactions",
-    responses=problems(*_SLOW_ERRORS) | examples.of(TransactionsAnswer),
+    responses=problems(*SLOW_ERRORS) | examples.of(TransactionsAnswer),
     summary="Transactions",
     operation_id="transactions",
     operation_class=examples.PageAnswer,
@@ -138,7 +119,7 @@ async def transactions(
     limits: ApiLimits = state["limits"]
     if limit > limits.page_rows_max:
         raise BadRequestError(f"limit: {limit} is too many; write at most {limits.page_rows_max}")
-    wanted = _wanted(since, until, product, rule, event, origin)
+    wanted = wanted_of(since, until, product, rule, event, origin)
     answer = await reads.transactions(account, PageQuery(wanted, limit, cursor), want)
     headers = {"cache-control": "private, no-cache"}
     if answer.next is not None:
@@ -152,7 +133,7 @@ async def transactions(
 
 @get(
     "/transactions/{event_id:str}/explain",
-    responses=problems(*_SLOW_ERRORS) | examples.of(ExplainAnswer),
+    responses=problems(*SLOW_ERRORS) | examples.of(ExplainAnswer),
     summary="Explain a charge",
     operation_id="explain",
 )
@@ -170,14 +151,14 @@ async def explain(
     `from` and `to` make it quick for an account with many lines: the event's day, for example.
     """
     reads: Reads = state["reads"]
-    wanted = _wanted(since, until, None, None, unquote(event_id), origin)
+    wanted = wanted_of(since, until, None, None, unquote(event_id), origin)
     return await reads.explain(account, unquote(event_id), origin, wanted, want)
 
 
 @post(
     "/explain",
     status_code=200,
-    responses=problems(*_ERRORS, 413, 422) | examples.of_body("What the event would be charged, rule by rule"),
+    responses=problems(*ERRORS, 413, 422) | examples.of_body("What the event would be charged, rule by rule"),
     summary="Explain an event",
     operation_id="explainEvent",
     operation_class=examples.EventBody,
@@ -204,7 +185,7 @@ async def explain_event(
     "/v1/balances",
     status_code=200,
     guards=[needs(Scope.READ)],
-    responses=problems(400, 401, 403, 413, 429) | examples.of(BalancesAnswer, 200, 207),
+    responses=problems(400, 401, 403, 413, 429, 503) | examples.of(BalancesAnswer, 200, 207),
     summary="Balances of many accounts",
     operation_id="balances",
 )
@@ -220,7 +201,9 @@ async def balances(
             f"accounts: {len(data.accounts)} are too many; write at most {limits.balances_accounts_max}"
         )
     seen = [one for one in data.accounts if caller.sees(one)]
-    answer = await reads.balances(seen, want)
+    if any(map(caller.needs_power, seen)):
+        note(request)
+    answer = await balances_answer(reads, seen, want)
     foreign = [AccountError(one, 404, "no such account for this key") for one in data.accounts if not caller.sees(one)]
     answer = msgspec.structs.replace(answer, errors=[*answer.errors, *foreign])
     return Response(answer, status_code=207 if answer.errors else 200)
@@ -228,9 +211,12 @@ async def balances(
 
 ACCOUNTS: Final = Router(
     "/v1/accounts/{account_id:str}",
-    route_handlers=[balance, usage, transactions, explain, explain_event],
+    route_handlers=[balance, usage, charged, transactions, explain, explain_event],
     guards=[needs(Scope.READ)],
-    dependencies={"account": Provide(account_of, sync_to_thread=False), "want": Provide(want_of, sync_to_thread=False)},
+    dependencies={
+        "account": Provide(account_of, sync_to_thread=False),
+        "want": Provide(want_for_account, sync_to_thread=False),
+    },
     tags=["accounts"],
 )
 BALANCES: Final = Router(
@@ -239,39 +225,6 @@ BALANCES: Final = Router(
     dependencies={"want": Provide(want_of, sync_to_thread=False)},
     tags=["accounts"],
 )
-
-
-def _wanted(
-    since: str | None, until: str | None, product: str | None, rule: str | None, event: str | None, origin: str | None
-) -> Wanted:
-    """Read which lines are asked for. Raises: BadRequestError."""
-    for name, text in (("product", product), ("rule", rule), ("event", event), ("origin", origin)):
-        if text is not None and not is_identifier(text):
-            raise BadRequestError(f"{name}: {text[:64]!a} cannot be one; write 1 to 64 characters of visible ASCII")
-    if origin is not None and event is None:
-        raise BadRequestError("origin: says whose event it is; write event too")
-    key = event if origin is None else f"{origin} {event}"
-    return Wanted(_moment("from", since), _moment("to", until), product, rule, key)
-
-
-def _moment(name: str, text: str | None) -> int | None:
-    found = None if text is None else moment_of(text)
-    if text is not None and (found is None or not 0 <= found < 2**32 * SECOND_US):
-        raise BadRequestError(f"{name}: {text[:40]!a} is no time; write 2026-01-31 or 2026-01-31T12:00:00Z")
-    return found
-
-
-def _span(since: str | None, until: str | None, every: Every, limits: ApiLimits) -> range:
-    """Return the seconds that usage is asked for. Raises: BadRequestError."""
-    start, stop = _moment("from", since), _moment("to", until)
-    end = int(time.time()) + 1 if stop is None else stop // SECOND_US
-    begin = max(end - _DEFAULT_DAYS[every] * _DAY_SECONDS, 0) if start is None else start // SECOND_US
-    most = limits.usage_days_max * _SPANS[every]
-    if begin > end:
-        raise BadRequestError("from: is after to; write the earlier one as from")
-    if end - begin > most * _DAY_SECONDS:
-        raise BadRequestError(f"from, to: span more than {most:,} days by the {every.value}; ask for less time")
-    return range(begin, end)
 
 
 def _csv(answer: TransactionsAnswer) -> str:

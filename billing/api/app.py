@@ -19,39 +19,59 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from billing.adapters.intake import open_intake
 from billing.adapters.keyfile import KeyFile
+from billing.adapters.load import Load as FleetLoad
+from billing.adapters.newest import Newest
+from billing.adapters.oplog import OperatorLog
 from billing.adapters.reads import Reads
+from billing.adapters.renewal import Load
 from billing.api import compression, problem
 from billing.api.access import OPEN, Door, Gate
 from billing.api.accounts import ACCOUNTS, BALANCES
+from billing.api.assets import asset, assets, index
 from billing.api.events import EVENTS
+from billing.api.insight import CALLER
 from billing.api.operations import OPERATIONS, health
 from billing.api.tokens import Tokens
 from billing.deployment import Deployment
 
+ROUTES: Final = (ACCOUNTS, BALANCES, EVENTS, OPERATIONS, CALLER, health, index, asset)
 _PLAIN: Final = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 
 
-def application(deployment: Deployment, *, open_to_all: bool = False) -> ASGIApp:
-    """Return the application over one deployment; open_to_all: no key is asked for.
+def application(deployment: Deployment, *, open_to_all: bool = False, load: Load | None = None) -> ASGIApp:
+    """Return the application over one deployment.
+
+    open_to_all: no key is asked for; load: reads the files again, when shards were written with a newer book or map.
 
     Raises: SettingsError where the issuer's keys cannot be read.
     """
     api = deployment.settings.api
     tokens = None if api.jwt is None else Tokens(api.jwt)
     door = Door(None if open_to_all else KeyFile(api.keys), tokens)
-    reads = Reads(deployment)
+    reads = Reads(deployment, load=load)
+    gauge = FleetLoad(Newest(deployment.settings.source))
     intake = open_intake(deployment.settings.source, api.limits.publish_timeout_ms)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with reads:
             yield
+        await gauge.close()
         if intake is not None:
             await intake.close()
 
     app = Litestar(
-        [ACCOUNTS, BALANCES, EVENTS, OPERATIONS, health],
-        state=State({"reads": reads, "intake": intake, "limits": api.limits}),
+        ROUTES,
+        state=State(
+            {
+                "reads": reads,
+                "load": gauge,
+                "intake": intake,
+                "limits": api.limits,
+                "operators": None if open_to_all else OperatorLog(api.operators_log),
+                "assets": assets(open_to_all=open_to_all),
+            }
+        ),
         middleware=[Gate(door, api.limits)],
         exception_handlers=problem.HANDLERS,
         request_max_body_size=api.limits.body_bytes_max,
@@ -70,7 +90,8 @@ def application(deployment: Deployment, *, open_to_all: bool = False) -> ASGIApp
     return with_raw_path
 
 
-def _with_plain_headers(response: Response[object]) -> Response[object]:
+async def _with_plain_headers(response: Response[object]) -> Response[object]:
+    # Asynchronous without need: Litestar would take a thread for it.
     for name, value in _PLAIN.items():
         response.headers.setdefault(name, value)
     return response

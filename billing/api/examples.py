@@ -42,6 +42,7 @@ from billing.answers import (
     UsageOf,
     UsageTotal,
 )
+from billing.page_answers import CallerAnswer, Charged, ChargedAnswer, HotAccount, LoadAnswer, ShardLoad
 
 _AS_OF: Final = [
     AsOf("kafka:5L6g3nShT-eMCtK--X86sw:Zr2pQ1v8", 0, 48_211, "2026-01-31T11:59:58Z", "2026-01-31T12:00:00Z", 0.012)
@@ -80,6 +81,15 @@ ANSWERS: Final[dict[type[msgspec.Struct], msgspec.Struct]] = {
     ),
     BookAnswer: BookAnswer(
         "telecom", 3, "USD", ["country"], [RollupWords("daily", "day", ["product"])], [_RULE], 1
+    ),
+    CallerAnswer: CallerAnswer("4qf2m7zkha", ["read"], ["acme", "shop-*"]),
+    ChargedAnswer: ChargedAnswer(
+        "acme", [Charged("sms", "sms-us", "USD", 40, "40.000000000000", "0.316000000000")], _AS_OF, 3
+    ),
+    LoadAnswer: LoadAnswer(
+        "2026-01-31T12:00:00Z", 5.0, 12_500.0, 40, 0.0,
+        [ShardLoad("shard-0", True, 40_000, 12_500.0, 1.0, 40, 0.0)],  # noqa: FBT003
+        2_000, [HotAccount("acme", 240, 0.12, ["shard-0"])],
     ),
     ShardsAnswer: ShardsAnswer(1, [ShardState("shard-0", True, 65_536, 0, 40_000, 12, 3, 0.012, _AS_OF)]),  # noqa: FBT003
 }  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from litestar import Request, Response
 from litestar.datastructures import State
+from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 from xxhash import xxh3_64_hexdigest
 
@@ -46,6 +47,18 @@ def want_of(
         raise BadRequestError("min_position: is no position; write what the answer to POST /v1/events says") from None
     wait = min(_WAIT_MS if wait_ms is None else wait_ms, limits.wait_ms_max)
     return Want(consistency == "strong", position, wait / 1000)
+
+
+def want_for_account(
+    account: NamedDependency[str],
+    state: State,
+    consistency: Consistency = "bounded",
+    min_position: MinPosition = None,
+    wait_ms: WaitMs = None,
+) -> Want:
+    """Read the same once the account is known: of dependencies at once, Litestar makes a task each."""
+    del account
+    return want_of(state, consistency, min_position, wait_ms)
 
 
 def tagged(request: Request[Any, Any, Any], answer: BalanceAnswer) -> Response[BalanceAnswer]:

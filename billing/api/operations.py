@@ -20,7 +20,7 @@ from billing.keys import Scope
 
 @get(
     "/book",
-    responses=problems(401, 403, 429) | examples.of(BookAnswer),
+    responses=problems(401, 403, 429, 503) | examples.of(BookAnswer),
     summary="Rulebook in force",
     operation_id="book",
 )
@@ -32,7 +32,7 @@ async def book(state: State) -> BookAnswer:
 
 @get(
     "/shards",
-    responses=problems(401, 403, 429) | examples.of(ShardsAnswer),
+    responses=problems(401, 403, 429, 503) | examples.of(ShardsAnswer),
     summary="Shards and lag",
     operation_id="shards",
 )

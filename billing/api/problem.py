@@ -18,6 +18,7 @@ from billing.adapters.endpoints import ShardDownError
 from billing.adapters.gather import NotAppliedError
 from billing.adapters.intake import LogAwayError
 from billing.adapters.keyfile import KeyFileError
+from billing.adapters.oplog import OperatorLogError
 from billing.adapters.reads import BadRequestError, NotRecordedError
 from billing.adapters.sql import StatementTimeoutError
 from billing.answers import Problem
@@ -82,6 +83,14 @@ def key_file(request: _AnyRequest, error: KeyFileError) -> Response[bytes]:
     return _response(HTTPStatus.SERVICE_UNAVAILABLE, "keys cannot be checked now; ask again later", request)
 
 
+def unrecorded(request: _AnyRequest, error: OperatorLogError) -> Response[bytes]:
+    """Answer an operator whose action cannot be recorded."""
+    _log.error("operators' actions cannot be recorded", error=str(error))
+    return _response(
+        HTTPStatus.SERVICE_UNAVAILABLE, "operators' actions cannot be recorded now, so none is done", request
+    )
+
+
 def slow_body(request: _AnyRequest, _error: TimeoutError) -> Response[bytes]:
     """Answer a request whose body does not come."""
     return _response(HTTPStatus.REQUEST_TIMEOUT, "the body did not come in time; send it again, faster", request)
@@ -111,8 +120,8 @@ def http(request: _AnyRequest, error: HTTPException) -> Response[bytes]:
 
 def unexpected(request: _AnyRequest, error: Exception) -> Response[bytes]:
     """Answer after a defect: it is logged in full and told in general."""
-    trace = "".join(traceback.format_exception(error))  # without the values of variables: keys are among them
-    _log.error("unexpected", path=request.scope["path"], trace=trace)
+    trace = "".join(traceback.format_tb(error.__traceback__))  # where, and no values: keys and accounts are among them
+    _log.error("unexpected", route=request.scope.get("path_template"), error=type(error).__name__, trace=trace)
     return _response(HTTPStatus.INTERNAL_SERVER_ERROR, "this is a defect; the log has its details", request)
 
 
@@ -124,6 +133,7 @@ HANDLERS: Final[dict[Any, Any]] = {
     StatementTimeoutError: too_long,
     LogAwayError: log_away,
     KeyFileError: key_file,
+    OperatorLogError: unrecorded,
     UntoldError: untold,
     TimeoutError: slow_body,
     RecursionError: too_deep,

@@ -18,7 +18,7 @@ from litestar.types import ASGIApp
 
 from billing.api.app import application
 from billing.api_settings import Tls
-from billing.deployment import load_deployment
+from billing.deployment import Deployment, load_deployment
 from billing.errors import BillingError
 
 CONFIG: Final = "BILLING_CONFIG"  # names the settings file to the process that serves
@@ -34,8 +34,11 @@ class ServeError(BillingError):
 
 def create() -> ASGIApp:
     """Make the application from the settings file that the environment names; called in the process that serves."""
-    found = load_deployment(Path(os.environ[CONFIG]), os.environ)
-    return application(found, open_to_all=os.environ.get(OPEN) == "yes")
+
+    def load() -> Deployment:
+        return load_deployment(Path(os.environ[CONFIG]), os.environ)
+
+    return application(load(), open_to_all=os.environ.get(OPEN) == "yes", load=load)
 
 
 def serve(

@@ -10,8 +10,10 @@ commands is called: a worker keeps no other command in its memory.
 import logging
 import os
 import sys
+import traceback
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import structlog
@@ -102,7 +104,7 @@ def main() -> None:  # noqa: C901 - one handler for each kind of end
     except Exception as error:  # a defect, which still owes the user one line
         if _level() <= logging.DEBUG:
             raise
-        _fail(f"unexpected {type(error).__name__}: {error}; BILLING_LOG_LEVEL=DEBUG shows where", 1)
+        _fail(f"unexpected {type(error).__name__} at {_place(error)}; BILLING_LOG_LEVEL=DEBUG shows all of it", 1)
     sys.exit(result if isinstance(result, int) else 0)
 
 
@@ -118,6 +120,12 @@ def _fail(sentences: str, code: int) -> NoReturn:
     for sentence in sentences.splitlines():
         sys.stderr.write(f"billing: {sentence}\n")
     sys.exit(code)
+
+
+def _place(error: Exception) -> str:
+    """Say where an error arose; what it says may hold what events are about, or a password."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"
 
 
 def _usage(error: CycloptsError) -> str:

@@ -14,7 +14,8 @@ from rich.table import Table
 
 from billing.adapters import open_store
 from billing.adapters.close import pages_of, settle
-from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, Deployment, deployment, out, plain, print_json
+from billing.adapters.oplog import OperatorLog
+from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, Deployment, deployment, out, plain, print_json, user
 from billing.closing import Posting
 from billing.due import Plan, plan_of
 from billing.exact import EXACT, of_pico
@@ -56,6 +57,8 @@ def close(
     """
     found = deployment(config)
     plan = plan_of(found.book, found.shardmap, period, int(time.time()), rule or ())
+    if not dry_run:
+        OperatorLog(found.settings.api.operators_log).record(user(), f"close {period}")
     told = uvloop.run(_close(found, plan, limit, dry_run=dry_run))
     if json:
         print_json(_document(told, plan, dry_run=dry_run))

@@ -98,9 +98,9 @@ async def _recorded(found: Deployment, told: Explained) -> list[EventLine]:
             slots.setdefault(shard, []).append(slot)
         for shard, of_shard in slots.items():
             name = found.shardmap.shards[shard]
-            writer = next(one.writer for one in found.settings.shards if one.name == name)
+            primary = next(one.primary for one in found.settings.shards if one.name == name)
             asking = partial(read_event, slots=of_shard, account=account, day=told.day, key=key)
-            lines += await run(writer, asking)
+            lines += await run(primary, asking)
     return lines
 
 

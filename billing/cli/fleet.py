@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import attrs
 import structlog
 
 from billing.adapters import open_source
@@ -17,7 +18,9 @@ from billing.adapters.sql import run as run_sql
 from billing.balance import read_cursors
 from billing.cli.setup import Deployment
 from billing.cli.work import WORKER_INDEX
+from billing.cursor import check_within
 from billing.errors import SourceError, StoreUnreachableError
+from billing.settings import Shard
 
 _RESTARTS_MAX: Final = 100  # what is killed so often will not recover by itself
 _LOOK_SECONDS: Final = 0.2
@@ -44,7 +47,7 @@ def run_fleet(config: Path, found: Deployment, processes: int, *, until_end: boo
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    ends: Mapping[tuple[str, int], int] | None = None
+    end: _End | None = None
     children = [start(index) for index in range(processes)]
     restarts, exit_code = 0, 0
     looked_at = time.monotonic()
@@ -63,10 +66,10 @@ def run_fleet(config: Path, found: Deployment, processes: int, *, until_end: boo
             _log.warning("worker killed, starting another", index=index, signal=-code)
             children[index] = start(index)
         if until_end and time.monotonic() - looked_at >= _LOOK_AT_SHARDS_SECONDS:
-            if ends is None:
-                ends = asyncio.run(_log_ends(found))
+            if end is None:
+                end = asyncio.run(_end_of_log(found))
             else:
-                stopping = stopping or asyncio.run(_have_reached(found, ends))
+                stopping = stopping or asyncio.run(_have_reached(found, end))
             looked_at = time.monotonic()
     _stop_all(children, 2 * found.settings.limits.graceful_stop_ms / 1000)
     return exit_code
@@ -84,29 +87,48 @@ def _stop_all(children: list[subprocess.Popen[bytes]], patience_seconds: float) 
             child.wait()
 
 
-async def _log_ends(found: Deployment) -> dict[tuple[str, int], int] | None:
-    """Return where the log ends, None while its broker does not answer: the workers say so, and wait for it too."""
+@attrs.frozen
+class _End:
+    """Which log it was, and the offset after the last one of each partition that had any."""
+
+    log: str
+    stops: Mapping[int, int]
+
+
+async def _end_of_log(found: Deployment) -> _End | None:
+    """Return where the log ends, None while its broker does not answer: the workers say so, and wait for it too.
+
+    Raises: LogChangedError where a shard stands beyond it, before anybody takes that for having reached it.
+    """
     source = open_source(found.settings.source, follow=False)
     try:
         await source.open()
+        standing = [await _positions(shard, source.log) for shard in found.settings.shards]
         bounds = await source.bounds(await source.partitions())
-        return {(source.log, partition): bound.stop for partition, bound in bounds.items()}
     except SourceError as error:
         if not error.may_return:
             raise
         return None
     finally:
         await source.close()
+    for positions in standing:
+        check_within(source.log, positions, bounds)
+    return _End(source.log, {partition: bound.stop for partition, bound in bounds.items() if bound.stop > 0})
 
 
-async def _have_reached(found: Deployment, ends: Mapping[tuple[str, int], int]) -> bool:
-    """Tell whether every shard has applied the log up to `ends`; a shard that does not answer has not."""
+async def _have_reached(found: Deployment, end: _End) -> bool:
+    """Tell whether every shard has applied the log up to its end; a shard that does not answer has not."""
     for shard in found.settings.shards:
-        try:
-            rows = await run_sql(shard.writer, read_cursors)
-        except StoreUnreachableError:
-            return False
-        positions = {(row.log, row.partition): row.next_offset for row in rows}
-        if any(positions.get(place, -1) < end for place, end in ends.items() if end > 0):
+        positions = await _positions(shard, end.log)
+        if any(positions.get(partition, -1) < stop for partition, stop in end.stops.items()):
             return False
     return True
+
+
+async def _positions(shard: Shard, log: str) -> Mapping[int, int]:
+    """Return where a shard's cursors of this log stand; none while it does not answer."""
+    try:
+        rows = await run_sql(shard.primary, read_cursors)
+    except StoreUnreachableError:
+        return {}
+    return {row.partition: row.next_offset for row in rows if row.log == log}

@@ -1,17 +1,17 @@
 """Commands of who lets callers in: keys create, list, revoke, log."""
 
-import getpass
-import os
 import re
 import secrets
 import time
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
+from cyclopts import Parameter
 from rich.table import Table
 
 from billing.adapters.keyfile import KeyFile
+from billing.adapters.oplog import actions
 from billing.answers import moment
-from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, deployment, out, print_json
+from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, deployment, out, print_json, user
 from billing.errors import BillingError, SettingsError
 from billing.keys import ACCOUNTS_MAX, EVERY_ACCOUNT, RANDOM_BYTES, Key, Scope, is_account_pattern, new_key
 from billing.moment import SECOND_US
@@ -65,7 +65,7 @@ def create(
     now_us = time.time_ns() // 1_000
     ends_us = None if expires is None else _ends_us(expires, now_us)
     text, key = new_key(secrets.token_bytes(RANDOM_BYTES), name, scopes, account, now_us, ends_us)
-    _file(config).add(key, _who())
+    _file(config).add(key, user())
     if json:
         print_json({"key": text, **_fields(key, now_us)})
         return
@@ -106,32 +106,31 @@ def revoke(key_id: str, config: ConfigPath = DEFAULT_CONFIG) -> None:
     config
         The settings file.
     """
-    if not _file(config).revoke(key_id, _who(), time.time_ns() // 1_000):
+    if not _file(config).revoke(key_id, user(), time.time_ns() // 1_000):
         raise NoSuchKeyError(f"{key_id[:64]!a}: no key has this id; billing keys list shows them")
     out.print(f"{key_id} is revoked", highlight=False)
 
 
-def log(config: ConfigPath = DEFAULT_CONFIG) -> None:
+def log(config: ConfigPath = DEFAULT_CONFIG, *, operators: Annotated[bool, Parameter(negative="")] = False) -> None:
     """Show who made and revoked keys, and when.
 
     Parameters
     ----------
     config
         The settings file.
+    operators
+        Show what was done with an operator's power instead: over HTTP, and by commands that change what is billed.
     """
+    if operators:
+        for one in actions(deployment(config).settings.api.operators_log):
+            out.print(f"{one.at}  {one.who}  {one.did}", highlight=False, markup=False, soft_wrap=True)
+        return
     for at_us, who, action, key_id in _file(config).actions():
         out.print(f"{moment(at_us)}  {who}  {action}  {key_id}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _file(config: ConfigPath) -> KeyFile:
     return KeyFile(deployment(config).settings.api.keys)
-
-
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return f"uid {os.getuid()}"
 
 
 def _ends_us(text: str, now_us: int) -> int:

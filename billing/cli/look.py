@@ -16,6 +16,7 @@ from billing.answers import AsOf, CreditOf, Line
 from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, deployment, err, out, output, print_json
 from billing.errors import SettingsError
 from billing.moment import SECOND_US
+from billing.settings import require_password
 from billing.span import moment_of
 from billing.statement import Wanted
 from rules.book import Every
@@ -267,7 +268,10 @@ def serve(
     """
     from billing.api.server import serve as serve_api  # noqa: PLC0415 - the HTTP server is only loaded when wanted
 
-    api = deployment(config).settings.api  # so that what is wrong with it is said here, once
+    settings = deployment(config).settings  # so that what is wrong with it is said here, once
+    for url in {url for shard in settings.shards for url in (shard.primary, *shard.readers)}:
+        require_password(url)
+    api = settings.api
     scheme = "http" if api.tls is None else "https"
 
     def say() -> None:

@@ -9,9 +9,10 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.table import Table
 
+from billing.adapters.oplog import OperatorLog
 from billing.adapters.republish import Publish, publisher
 from billing.adapters.sql import run
-from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, Deployment, deployment, out, print_json
+from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, Deployment, deployment, out, print_json, user
 from billing.errors import BillingError, SettingsError
 from billing.quarantine import (
     Entry,
@@ -53,7 +54,7 @@ def list_entries(
     limit
         How many events of each shard to list.
     accounts
-        Show whose they are, where that can be read.
+        Show whose they are, where that can be read, and values of attributes in what is wrong with them.
     json
         Print one JSON document.
     """
@@ -139,6 +140,7 @@ def retry(
     _check_reason(reason)
     found = deployment(config)
     publish = publisher(found.settings.source)
+    OperatorLog(found.settings.api.operators_log).record(user(), f"quarantine retry {reason or '--all'}")
     published, cut = uvloop.run(_retry(found, reason, publish))
     out.print(f"published {published:,} events again; billing run bills them", highlight=False, soft_wrap=True)
     if cut:
@@ -160,12 +162,12 @@ async def _read(found: Deployment, reason: str | None, limit: int) -> tuple[list
     retried: Counter[str] = Counter()
     entries = {}
     for shard in found.settings.shards:
-        for one in await run(shard.writer, count_reasons):
+        for one in await run(shard.primary, count_reasons):
             if reason is None or one.reason == reason:
                 events[one.reason] += one.events
                 retried[one.reason] += one.retried
         asking = partial(read_entries, reason=reason, limit=limit)
-        entries[shard.name] = await run(shard.writer, asking)
+        entries[shard.name] = await run(shard.primary, asking)
     return [ReasonCount(name, count, retried[name]) for name, count in events.most_common()], entries
 
 
@@ -173,7 +175,7 @@ async def _at(found: Deployment, log: str | None, partition: int, offset: int) -
     places = []
     for shard in found.settings.shards:
         asking = partial(read_entry, log=log, partition=partition, offset=offset)
-        places += [(shard.name, entry) for entry in await run(shard.writer, asking)]
+        places += [(shard.name, entry) for entry in await run(shard.primary, asking)]
     return places
 
 
@@ -211,7 +213,8 @@ def _listing(entries: dict[str, list[Entry]], *, accounts: bool) -> Table:
             whose = [one.account] if accounts else []
             place = (one.log, str(one.partition), str(one.offset))
             again = "yes" if one.retried else ""
-            table.add_row(shard, one.reason, *place, *whose, again, _printable(one.detail.encode())[:_DETAIL_MAX])
+            detail = one.detail if accounts else one.plain_detail
+            table.add_row(shard, one.reason, *place, *whose, again, _printable(detail.encode())[:_DETAIL_MAX])
     return table
 
 
@@ -223,7 +226,7 @@ def _fields(entry: Entry, *, accounts: bool) -> dict[str, str | int]:
         "offset": entry.offset,
         **whose,
         "reason": entry.reason,
-        "detail": _printable(entry.detail.encode()),
+        "detail": _printable((entry.detail if accounts else entry.plain_detail).encode()),
         "payload_bytes": entry.payload_bytes,
         "retried": entry.retried,
     }

@@ -1,5 +1,6 @@
 """What commands share: the settings of `-c`, the two consoles, and how amounts look to people."""
 
+import getpass
 import os
 import shutil
 import sys
@@ -29,6 +30,7 @@ __all__ = [
     "output",
     "plain",
     "print_json",
+    "user",
 ]
 
 ConfigPath = Annotated[Path, Parameter(name=["--config", "-c"], help="The settings file.")]
@@ -45,6 +47,14 @@ class OutputError(BillingError):
 def deployment(config: Path) -> Deployment:
     """Load settings, map and book. Raises SettingsError, ShardMapError or BookError, one line for each thing wrong."""
     return load_deployment(config, os.environ)
+
+
+def user() -> str:
+    """Return who runs this command, for the record."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return f"uid {os.getuid()}"
 
 
 def plain(amount: Decimal) -> str:

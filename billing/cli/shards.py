@@ -21,10 +21,13 @@ from rich.table import Table
 from billing.adapters.check import ShardFacts, behind, facts, problems
 from billing.adapters.migrate import migrate
 from billing.adapters.sql import run as run_sql
+from billing.adapters.users import grant_tables, make_users
 from billing.audit import ShardAudit, audit_shard
 from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, Deployment, deployment, err, out, plain
+from billing.database_settings import Role
 from billing.errors import StoreUnreachableError
 from billing.settings import Shard
+from billing.store_url import MysqlUrl
 from rules.book import Book
 from sharding.key import SLOTS
 from sharding.shardmap import ShardMap
@@ -35,14 +38,23 @@ _LOOKUPS_MAX: Final = 50  # pins and spreads listed; the map's file has them all
 
 
 def init(config: ConfigPath = DEFAULT_CONFIG) -> None:
-    """Create or migrate the schema on every shard. Safe to repeat."""
+    """Create or migrate the schema on every shard. Safe to repeat.
+
+    With a database.admin it makes the users that [database] names first, and their databases where they are missing.
+    """
     found = deployment(config)
+    database = found.settings.database
 
     async def every_shard() -> None:
         today = datetime.now(UTC).date()
         for shard in found.settings.shards:
-            revision = await migrate(shard.name, shard.writer, today)
-            out.print(f"{shard.name}: schema {revision} at {shard.writer}", highlight=False)
+            served = isinstance(shard.migrator, MysqlUrl)
+            if served and Role.ADMIN in database.logins:
+                await make_users(shard, database)
+            revision = await migrate(shard.name, shard.migrator, today)
+            if served and database.logins:
+                await grant_tables(shard, database)
+            out.print(f"{shard.name}: schema {revision} at {shard.migrator}", highlight=False)
 
     uvloop.run(every_shard())
 
@@ -167,7 +179,7 @@ def _line_counter(progress: Progress, shard: str) -> Callable[[int], None]:
 
 
 def _audit(shard: Shard, book: Book, on_lines: Callable[[int], None] = lambda _lines: None) -> ShardAudit:
-    return uvloop.run(run_sql(shard.writer, partial(audit_shard, shard=shard.name, book=book, on_lines=on_lines)))
+    return uvloop.run(run_sql(shard.primary, partial(audit_shard, shard=shard.name, book=book, on_lines=on_lines)))
 
 
 def audit_table(audits: Sequence[ShardAudit]) -> Table:

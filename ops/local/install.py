@@ -56,7 +56,7 @@ def kafka_jars(cache: Path, say: Say = silent) -> Path:
         with folder_lock(cache, say):
             if not folder.is_dir():
                 say(f"installing Kafka {kafka_version()} from Maven Central")
-                maven = _program("mvn", ("maven",), say)
+                maven = program("mvn", ("maven",), say)
                 with _built(folder) as building:
                     copy = ["dependency:copy-dependencies", f"-DoutputDirectory={building}", "-DincludeScope=runtime"]
                     _run(
@@ -77,13 +77,13 @@ def kafka_version() -> str:
 
 def java(say: Say = silent) -> str:
     """Return the path of Java, installing it when missing."""
-    return _program("java", ("openjdk-17-jre-headless",), say)
+    return program("java", ("openjdk-17-jre-headless",), say)
 
 
 def _mariadb(say: Say) -> list[str]:
     packages = ("mariadb-server-core", "mariadb-client-core")  # the latter has what mariadb-install-db calls
-    _program("my_print_defaults", packages, say)
-    return [_program("mariadbd", packages, say), "--no-defaults"]
+    program("my_print_defaults", packages, say)
+    return [program("mariadbd", packages, say), "--no-defaults"]
 
 
 def _mysql(cache: Path, say: Say) -> list[str]:
@@ -92,7 +92,7 @@ def _mysql(cache: Path, say: Say) -> list[str]:
         with folder_lock(cache, say):
             if not folder.is_dir():
                 say("installing MySQL from Debian unstable into a private folder")
-                _unpack_mysql(folder, _program("mmdebstrap", ("mmdebstrap",), say))
+                _unpack_mysql(folder, program("mmdebstrap", ("mmdebstrap",), say))
     usr = folder / "usr"
     loader = next(usr.glob("lib/*/ld-linux-*.so.*"), None)
     if loader is None:
@@ -141,7 +141,11 @@ def _built(folder: Path) -> Iterator[Path]:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _program(name: str, packages: tuple[str, ...], say: Say) -> str:
+def program(name: str, packages: tuple[str, ...], say: Say = silent) -> str:
+    """Return the path of a program, installing the Debian packages that have it when it is missing.
+
+    Raises: InstallError.
+    """
     found = shutil.which(name, path=SEARCH_PATH)
     if found is None:
         _install_packages(name, packages, say)

@@ -10,8 +10,10 @@ import attrs
 import pytest
 from sqlalchemy import Connection, select, text
 
+from billing.adapters.breakdown import charged_answer
 from billing.adapters.endpoints import Endpoints, ShardDownError
 from billing.adapters.gather import NotAppliedError
+from billing.adapters.many import balances_answer
 from billing.adapters.reads import PageQuery, Reads, UsageQuery
 from billing.adapters.sql import Database, StatementTimeoutError
 from billing.api_settings import Api, ApiLimits
@@ -19,6 +21,7 @@ from billing.cursor import Claim
 from billing.deployment import Deployment
 from billing.freshness import LogPosition, Want
 from billing.limits import Limits
+from billing.page_answers import Charged
 from billing.ports import Applied
 from billing.schema import records
 from billing.settings import Metrics, Rules, Settings, Shard, Sharding
@@ -87,12 +90,12 @@ def test_balances_are_read_exactly_and_remembered_until_the_cursor_moves(
             return [(one.account, one.balances[0].amount) for one in answer.balances]
 
         names = ["acme-0", "acme-1", "shop", "nobody"]
-        first, again = [amounts(await reads.balances(names)) for _ in range(2)]
+        first, again = [amounts(await balances_answer(reads, names)) for _ in range(2)]
         assert first == again
         await asyncio.to_thread(bill, billed, pipeline, [payload("e90", "acme-1", quantity="0.000000000001")], 61)
         alone = await reads.balance("acme-1")
         assert alone.balances[0].events == 21
-        return [first, amounts(await reads.balances(names))]
+        return [first, amounts(await balances_answer(reads, names))]
 
     before, after = asked(deployment(billed, pipeline), question)
     assert before == [
@@ -105,7 +108,7 @@ def test_balances_are_read_exactly_and_remembered_until_the_cursor_moves(
 def test_a_thousand_accounts_are_answered_at_once(billed: TablesPlace, pipeline: Pipeline) -> None:
     """The largest request that is allowed would break a statement's bounds."""
     names = [f"acme-{number}" for number in range(1_000)]
-    answer = asked(deployment(billed, pipeline), lambda reads: reads.balances(names))
+    answer = asked(deployment(billed, pipeline), lambda reads: balances_answer(reads, names))
     assert not answer.errors
     assert sum(Decimal(one.balances[0].amount) for one in answer.balances) == 1780
 
@@ -125,6 +128,25 @@ def test_usage_is_cut_by_time_and_dimensions(billed: TablesPlace, pipeline: Pipe
     assert [(one.bucket[11:13], one.events) for one in hourly.usage] == [("00", 7), ("01", 6), ("02", 7)]
     assert [(one.dims["country"], one.events) for one in last.usage] == [("FR", 4), ("US", 3)]
     assert (daily.rollup, len(daily.usage), daily.total.amount) == ("hourly", 1, "590.000000000000")
+
+
+def test_charges_are_broken_down_by_product_and_rule(billed: TablesPlace, pipeline: Pipeline) -> None:
+    """A customer would be told other sums by rule than the balance has, or by a database's float."""
+
+    async def question(reads: Reads) -> list[list[tuple[object, ...]]]:
+        spans = [Wanted(), Wanted(SPAN.start * 1_000_000, (SPAN.start + 3_600) * 1_000_000)]
+        answers = [await charged_answer(reads, "acme-0", wanted) for wanted in spans]
+        answers += [await charged_answer(reads, name, Wanted()) for name in ("shop", "nobody")]
+        return [[attrs_of(one) for one in answer.charged] for answer in answers]
+
+    def attrs_of(one: Charged) -> tuple[object, ...]:
+        return one.product, one.rule, one.currency, one.lines, one.quantity, one.amount
+
+    whole, hour, shop, nobody = asked(deployment(billed, pipeline), question)
+    assert whole == [("sms", "unit", "USD", 21, "580.000000000000", "580.000000000000")]
+    assert hour == [("sms", "unit", "USD", 8, "73.000000000000", "73.000000000000")]
+    assert shop == [("sms", "share", "USD", 1, "10.000000000000", "1.000000000000")]
+    assert nobody == []
 
 
 def test_pages_follow_one_another_without_gap_or_repeat(billed: TablesPlace, pipeline: Pipeline) -> None:

@@ -394,7 +394,7 @@ def test_the_description_is_complete_and_its_examples_are_true(site: Site) -> No
     """A client generated from it would not understand the answers."""
     document = site.get("/v1/openapi.json").json()
     operations = {(path, method): one for path, of in document["paths"].items() for method, one in of.items()}
-    assert len(operations) == 10
+    assert len(operations) == 13
     shown_examples = 0
     for (path, method), operation in operations.items():
         assert operation["summary"], path

@@ -7,8 +7,10 @@ from pathlib import Path
 from confluent_kafka import Consumer, TopicPartition
 
 from billing.adapters.intake import FileIntake, KafkaIntake, LogAwayError, open_intake
+from billing.adapters.newest import NOTHING, PAYLOADS_MAX, Newest, Tail
 from billing.answers import Position
-from billing.source_settings import FileSource, GeneratorSource, KafkaSource
+from billing.source_settings import FileSource, GeneratorSource, KafkaSource, Source
+from generators.producer import produce
 from ops.local.kafka import KafkaServer
 
 TOPIC = "intake"
@@ -97,3 +99,36 @@ def test_lines_of_several_writers_stay_whole(tmp_path: Path) -> None:
         return [len(line) for line in content.splitlines()]
 
     assert len(asyncio.run(play())) == 801
+
+
+def test_the_newest_events_are_looked_at_without_being_read(kafka_server: KafkaServer, tmp_path: Path) -> None:
+    """Operators who look at hot accounts would take partitions from a worker, or see the log's beginning for ever."""
+    topic, count = "newest", 3 * PAYLOADS_MAX
+    kafka_server.create_topic(topic, PARTITIONS)
+    payloads = [json.dumps({"id": f"e{n}", "account": f"a{n % 50}"}).encode() for n in range(count)]
+    produce([payloads], kafka_server.bootstrap, topic)
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"".join(line + b"\n" for line in payloads[:100]))
+
+    async def looks(*sources: Source) -> list[Tail]:
+        return [await look(source) for source in sources]
+
+    async def look(source: Source) -> Tail:
+        newest = Newest(source)
+        try:
+            first = await newest.look()
+            again = await newest.look()
+            assert first.ends == again.ends
+            return again
+        finally:
+            await newest.close()
+
+    kafka = KafkaSource(kafka_server.bootstrap, topic, "newest-test")
+    found = asyncio.run(looks(kafka, FileSource(path), FileSource(tmp_path / "none"), GeneratorSource("skewed", 5)))
+    of_topic, of_file, *nothing = found
+    assert sum(of_topic.ends.values()) == count
+    assert PAYLOADS_MAX / PARTITIONS <= len(of_topic.payloads) <= PAYLOADS_MAX
+    assert {*of_topic.payloads} <= {*payloads}
+    assert payloads[0] not in of_topic.payloads
+    assert (of_file.ends, of_file.payloads) == ({0: path.stat().st_size}, payloads[:100])
+    assert nothing == [NOTHING, NOTHING]

@@ -333,7 +333,11 @@ BAD = [
         '"billing"\npassword_file = "empty.secret"\n',
         "6: source.password_file: empty.secret is empty; write the password into it",
     ),
-    ("[source]", "x = 1\n[source]", "1: x: unknown key; write source, shards, rules, sharding, limits, metrics, api"),
+    (
+        "[source]",
+        "x = 1\n[source]",
+        "1: x: unknown key; write source, shards, rules, sharding, limits, metrics, api, database",
+    ),
     ("[[shards]]", "[shards]", "12: column 9: is not TOML: Cannot overwrite a value; correct the syntax"),
     (GOOD[GOOD.index("[[") : GOOD.index("[rules]")], "", " shards: is missing; write [[shards]] with name and writer"),
     (
@@ -569,3 +573,97 @@ def test_a_map_that_does_not_fit_is_refused(folder: Path, text: str | None, erro
     with pytest.raises(SettingsError) as caught:
         shard_map(loaded(GOOD + '[sharding]\nmap = "map.yaml"\n'))
     assert str(caught.value) == error
+
+
+DATABASE = """
+[database]
+worker = "b_worker"
+worker_password_file = "worker.secret"
+reader = "b_reader"
+migrator = "b_migrator"
+"""
+USERLESS = GOOD.replace("billing:s3cret@", "")
+
+
+def test_roles_enter_the_same_databases_as_other_users(folder: Path) -> None:
+    """A worker would enter as who may drop tables, or readers as who may change balances."""
+    (folder / "worker.secret").write_text("w0rk\n")
+    environ = {"BILLING_DATABASE_ADMIN": "root", "BILLING_DATABASE_READER_PASSWORD": "r3ad"}
+    settings = loaded(USERLESS + DATABASE, environ)
+    shard, file = settings.shards
+    assert isinstance(shard.writer, MysqlUrl)
+    assert (shard.writer.user, shard.writer.password, shard.writer.port) == ("b_worker", "w0rk", 3307)
+    assert [str(url) for url in (shard.primary, *shard.readers, shard.migrator)] == [
+        "mysql://b_reader@127.0.0.1:3307/shard_0",
+        "mysql://b_reader@127.0.0.1:3308/shard_0",
+        "mysql://b_migrator@127.0.0.1:3307/shard_0",
+    ]
+    assert isinstance(shard.primary, MysqlUrl)
+    assert (shard.primary.password, shard.primary.lacking) == ("r3ad", "")
+    assert isinstance(shard.migrator, MysqlUrl)
+    assert shard.migrator.lacking == (
+        "billing.toml:22: database.migrator_password_file: is missing; "
+        "name it, or set BILLING_DATABASE_MIGRATOR_PASSWORD"
+    )
+    assert file.writer == file.primary == file.migrator == SqliteUrl(Path("data/shard-1.db"))
+    assert "w0rk" not in repr(settings) + str(settings)
+    assert "r3ad" not in repr(settings) + str(settings)
+
+
+BAD_DATABASE = [
+    (
+        GOOD + DATABASE,
+        "9: shards[0].writer: has a user, and [database] names the users; write mysql://host:port/database",
+    ),
+    (
+        USERLESS + DATABASE.replace('migrator = "b_migrator"', ""),
+        "22: database.migrator: is missing; write the name of the migrator's user, or remove worker",
+    ),
+    (
+        USERLESS + DATABASE.replace("b_reader", "b_worker"),
+        "25: database.reader: is the user of worker too; each has other rights, so give each its own",
+    ),
+    (
+        USERLESS + DATABASE.replace("b_reader", "b'reader"),
+        '25: database.reader: "b\'reader" is not allowed; write a user: 1 to 32 of A-Z a-z 0-9 _ . -',
+    ),
+    (
+        USERLESS + DATABASE + 'reader_password = "s3cret"',
+        (
+            "27: database.reader_password: a password must not stand here; name its file in reader_password_file, "
+            "or set BILLING_DATABASE_READER_PASSWORD"
+        ),
+    ),
+    (
+        USERLESS.replace('"shard-0"', '"shard-0"\npassword_file = "a.secret"') + DATABASE,
+        "9: shards[0].password_file: [database] names the users, and where their passwords are; remove it",
+    ),
+    (
+        GOOD + "[database]\nrequire_tls = true",
+        "22: database.require_tls: nobody could enter without database.tls_ca; name the authorities there",
+    ),
+    (
+        GOOD + '[database]\nrequire_tls = "yes"',
+        '22: database.require_tls: "yes" is neither true nor false; write one of them',
+    ),
+    (
+        GOOD + '[database]\ntls_ca = "none.pem"',
+        "22: database.tls_ca: none.pem cannot be read (No such file or directory); name a PEM file of authorities",
+    ),
+    (
+        GOOD + '[database]\ntls_ca = "billing.toml"',
+        "22: database.tls_ca: billing.toml has no certificate in it; name a PEM file of authorities",
+    ),
+    (
+        GOOD + '[database]\nusers_host = "a b"',
+        '22: database.users_host: "a b" is not allowed; write a host, or % for any',
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "sentence"), BAD_DATABASE)
+def test_a_wrong_database_section_is_told(text: str, sentence: str) -> None:
+    """Whoever sets users up would be left with one who may do everything, or with connections that nobody encrypts."""
+    with pytest.raises(SettingsError) as caught:
+        loaded(text)
+    assert str(caught.value) == f"billing.toml:{sentence}"

@@ -175,4 +175,4 @@ def test_no_broker_is_one_clear_line():
     with pytest.raises(DeliveryError) as caught:
         produce([[b"{}"]], "127.0.0.1:1", "events")
     assert str(caught.value).startswith("127.0.0.1:1: no broker answered within 5 s (")
-    assert str(caught.value).endswith("; start it or correct the address")
+    assert str(caught.value).endswith("; start it, or correct address and options")

@@ -1,0 +1,66 @@
+"""Breakdown: what an account was charged in a time, by product and rule.
+
+Owns the select that adds up on the server, and the exact sum over shards. Must not know connections.
+"""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Final
+
+import attrs
+from sqlalchemy import Connection, func
+
+from billing.exact import EXACT
+from billing.schema import records
+from billing.statement import Wanted, matching
+from billing.tail import CREDIT_RULE, ZERO_LINE_RULE
+from billing.voids import VOIDED_RULE
+
+_NO_RULES: Final = (ZERO_LINE_RULE, CREDIT_RULE, VOIDED_RULE)  # of lines that charge nothing
+
+
+@attrs.frozen
+class RuleSum:
+    """What one rule charged for one product in one currency; quantity and amount exact."""
+
+    product: str
+    rule: str
+    currency: str
+    lines: int
+    quantity: Decimal
+    amount: Decimal
+
+
+def read_rule_sums(
+    connection: Connection, account: str, slots: Sequence[int], wanted: Wanted, limit: int
+) -> list[RuleSum]:
+    """Add up an account's lines on one shard: few rows come, however many lines there are; at most `limit` a slot."""
+    adds = func.decimal_sum if connection.dialect.name == "sqlite" else func.sum
+    by = records.c.product, records.c.rule, records.c.currency
+    sums = [adds(one, type_=one.type) for one in (records.c.quantity, records.c.amount)]
+    return [
+        RuleSum(product, rule, currency, lines, Decimal(quantity), Decimal(amount))
+        for slot in slots
+        for product, rule, currency, lines, quantity, amount in connection.execute(
+            matching(account, slot, wanted)
+            .where(records.c.rule.not_in(_NO_RULES))
+            .with_only_columns(*by, func.count(), *sums)
+            .group_by(*by)
+            .limit(limit)
+        )
+    ]
+
+
+def gather_rule_sums(pieces: Iterable[RuleSum]) -> list[RuleSum]:
+    """Add sums of the same product, rule and currency exactly; the largest amount comes first."""
+    total: dict[tuple[str, str, str], RuleSum] = {}
+    for one in pieces:
+        key = one.product, one.rule, one.currency
+        old = total.get(key)
+        total[key] = one if old is None else _added(old, one)
+    return sorted(total.values(), key=lambda one: (-abs(one.amount), one.currency, one.product, one.rule))
+
+
+def _added(old: RuleSum, new: RuleSum) -> RuleSum:
+    quantity, amount = EXACT.add(old.quantity, new.quantity), EXACT.add(old.amount, new.amount)
+    return attrs.evolve(old, lines=old.lines + new.lines, quantity=quantity, amount=amount)
