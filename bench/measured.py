@@ -41,7 +41,7 @@ class Level(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     events_per_second: Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)]
     transactions_per_second: Positive
     database_cores: Positive
-    bytes_per_event: Positive
+    bytes_per_event: Annotated[float, msgspec.Meta(ge=0)]
 
     @property
     def mean(self) -> float:
@@ -84,8 +84,14 @@ class Capacity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def bytes_per_event(self) -> float:
-        """Return the largest of the levels: files grow in steps, and a plan must not promise too little disk."""
-        return max(level.bytes_per_event for level in self.levels)
+        """Return the largest of the levels: files grow in steps, in a short run by none, and disk must do.
+
+        Raises: MeasurementError when no level saw files grow.
+        """
+        largest = max(level.bytes_per_event for level in self.levels)
+        if not largest:
+            raise MeasurementError(f"{self.model}: no run saw the database's files grow; measure longer")
+        return largest
 
 
 class Measurements(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -194,13 +200,13 @@ def level(name: str, run: Run) -> Level:
     """Return a saturated run as a level. name: of the run, in errors. Raises: MeasurementError."""
     _check(name, run)
     transactions, cores = run.per_second.get("transactions", 0.0), run.cores_used.get(GROUP, 0.0)
-    if not (transactions and cores and run.disk_bytes_event):
+    if not (transactions and cores) or run.disk_bytes_event is None:
         raise MeasurementError(
             f"{name}: CPU, disk or transactions were not seen; measure on servers that the run starts"
         )
     windows = run.throughput.windows
     samples = windows if len(windows) >= WINDOWS_MIN else (run.throughput.mean,)
-    return Level(run.scenario.workers, samples, transactions, cores, run.disk_bytes_event)
+    return Level(run.scenario.workers, samples, transactions, cores, max(0.0, run.disk_bytes_event))
 
 
 def latency(name: str, run: Run) -> Latency:

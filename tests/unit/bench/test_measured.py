@@ -76,6 +76,17 @@ def test_the_largest_bytes_an_event_are_planned():
     assert Capacity(Model.UNIFORM, levels).bytes_per_event == 900
 
 
+def test_a_run_too_short_for_files_to_grow_is_a_level_but_not_alone(tmp_path):
+    """Else a measurement of an hour would be lost to a file that had room left, or a plan would promise no disk."""
+    shrunk = [with_workers(count, disk_bytes_event=-3.0) for count in (1, 2, 3)]
+    (model,) = read(written(tmp_path, *shrunk, RUN)).models
+    assert [each.bytes_per_event for each in model.levels] == [0, 0, 0, 400]
+    assert model.bytes_per_event == 400
+    (model,) = read(written(tmp_path, *shrunk)).models
+    with pytest.raises(MeasurementError, match="no run saw the database's files grow; measure longer"):
+        _ = model.bytes_per_event
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
