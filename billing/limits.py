@@ -38,7 +38,7 @@ class Limits:
         16_000_000, 262_144, 1_000_000_000, "a shard: events differ in size, and a worker's memory must not"
     )
     waiting_events_max: int = bounded(
-        60_000, 1, 100_000_000, "all shards together: a worker's memory must not grow with their number"
+        40_000, 1, 100_000_000, "all shards together: a worker's memory must not grow with their number"
     )
     flush_interval_ms: int = bounded(
         5, 0, 10_000, "how long an idle shard waits for company before it sends a small batch"

@@ -107,7 +107,7 @@ class KafkaSource:
             "session.timeout.ms": 10_000,  # how long a killed worker's partitions wait for another
             "fetch.wait.max.ms": 10,  # the broker's share of idle latency
             "fetch.queue.backoff.ms": 10,
-            "queued.max.messages.kbytes": 16_384,  # with the buffers of the lanes, what bounds a worker's memory
+            "queued.max.messages.kbytes": 8_192,  # with the buffers of the lanes, what bounds a worker's memory
             "queued.min.messages": 5_000,  # of each partition: half a read, so that the next one finds some
             "fetch.message.max.bytes": 1_048_576,  # of each partition in one answer; a larger message still comes
             "fetch.max.bytes": 8_388_608,  # one answer of a broker, and at least one message
