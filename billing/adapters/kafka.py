@@ -241,10 +241,11 @@ class KafkaReader:
         positions = self._positions
         for message in self._consumer.consume(records_max, wait_seconds):
             error = message.error()
-            partition, offset = _place(message)
             if error is not None:
                 self._note(message, error, stops)
-            elif partition in positions:
+                continue
+            partition, offset = _place(message)
+            if partition in positions:
                 partitions.append(partition)
                 offsets.append(offset)
                 payloads.append(message.value() or b"")
@@ -326,8 +327,8 @@ class KafkaReader:
 
 def _place(message: Message) -> tuple[int, int]:
     partition, offset = message.partition(), message.offset()
-    assert partition is not None, "messages and errors of a partition name it"
-    assert offset is not None, "and its offset"
+    assert partition is not None, "a record and the end of a partition name it"
+    assert offset is not None, "and their offset"
     return partition, offset
 
 

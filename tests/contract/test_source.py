@@ -299,6 +299,27 @@ def test_members_share_partitions_and_epochs_grow(kafka_server, topic):
     asyncio.run(scenario())
 
 
+def test_a_topic_deleted_under_a_reader_is_told(kafka_server, topic):
+    """An error of a topic names no partition and no offset: the worker would end with a traceback."""
+    produce(kafka_server, topic, LINES[:3])
+    quick = {"topic.metadata.propagation.max.ms": 100, "topic.metadata.refresh.interval.ms": 200}
+
+    async def scenario():
+        source = KafkaSource(kafka_server.bootstrap, topic, "g", quick)
+        await source.open()
+        reader = await member(source, 2)
+        await go(reader, {0: 0})
+        assert len(await take(reader, {0: 3})) == 3
+        await go(reader, {0: 3})
+        kafka_server.delete_topic(topic)
+        with pytest.raises(LogChangedError, match="was deleted"):
+            await take(reader, {0: 4})
+        await reader.close()
+        await source.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_topic_made_anew_is_another_log(kafka_server, topic):
     """Old cursors would skip the first events of the new topic."""
 
