@@ -616,10 +616,11 @@ def test_workers_that_start_together_do_not_deadlock(served):
     async def scenario(store):
         other = served.store()
         for version in range(1, 40):
-            await asyncio.gather(
+            standing = await asyncio.gather(
                 stands(store, Claim(LOG, {0: 0, 2: 0}, version, version)),
                 stands(other, Claim(LOG, {1: 0, 3: 0}, version, version)),
             )
+            assert [one.positions for one in standing] == [{0: 0, 2: 0}, {1: 0, 3: 0}]
         await other.close()
 
     with_store(served, scenario)

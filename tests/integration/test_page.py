@@ -247,6 +247,7 @@ def test_a_revoked_key_leads_back_to_the_door(page: Browser, site: Site) -> None
     page.click(".heading button")
     page.until('[role="alert"]', "the key is revoked")
     page.one("#key")
+    assert not page.all("#account")
 
 
 def test_operators_see_the_load_live(page: Browser, site: Site, base: str) -> None:
