@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import attrs
 
-from billing.statement import token_of
+from billing.reads.statement import token_of
 from sharding.shardmap import ShardMap
 
 DAYS: Final = 365

@@ -42,8 +42,8 @@ from bench.system import (
 from billing.adapters.sql import run as run_sql
 from billing.cli.setup import Deployment, deployment
 from billing.cli.shards import audit_all
-from billing.source_settings import KafkaSource
-from billing.store_url import MysqlUrl
+from billing.config.source_settings import KafkaSource
+from billing.config.store_url import MysqlUrl
 from generators.population import Model
 from generators.producer import produce
 from ops.local.server import Server

@@ -30,9 +30,9 @@ from bench.system import MeasureError, Workers, machine, servers_of
 from billing.adapters.keyfile import KeyFile
 from billing.adapters.sql import run as run_sql
 from billing.cli.setup import Deployment
+from billing.config.store_url import MysqlUrl
 from billing.keys import RANDOM_BYTES, Scope, new_key
 from billing.schema import balances, cursors, records
-from billing.store_url import MysqlUrl
 from generators.population import Model
 from generators.producer import produce
 from generators.workload import Workload

@@ -1,6 +1,6 @@
 """The Python client: the HTTP API as typed calls.
 
-Owns how a call becomes a request, and what is tried again. Answers are those of `billing.answers`. Must not know
+Owns how a call becomes a request, and what is tried again. Answers are those of `billing.reads.answers`. Must not know
 shards.
 """
 
@@ -13,7 +13,8 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from billing.answers import (
+from billing.errors import BillingError
+from billing.reads.answers import (
     BalanceAnswer,
     BalancesAnswer,
     EventsAnswer,
@@ -23,7 +24,6 @@ from billing.answers import (
     TransactionsAnswer,
     UsageAnswer,
 )
-from billing.errors import BillingError
 
 _TRIES: Final = 4
 _AGAIN: Final = frozenset({429, 503})

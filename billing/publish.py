@@ -10,8 +10,8 @@ import attrs
 import msgspec
 import numpy as np
 
-from billing.answers import ItemError
 from billing.event import Decoder
+from billing.reads.answers import ItemError
 
 _LINE_ENDS: Final = bytes.maketrans(b"\r\n", b"  ")  # between tokens only: inside of JSON text they are escaped
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode

@@ -16,7 +16,7 @@ from billing.adapters.keyfile import KeyFile
 from billing.adapters.migrate import migrate
 from billing.api.app import application
 from billing.cli.work import work
-from billing.deployment import Deployment, load_deployment
+from billing.config.deployment import Deployment, load_deployment
 from billing.keys import RANDOM_BYTES, Scope, new_key
 from tests.command import write_book, write_events, write_settings
 

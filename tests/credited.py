@@ -5,8 +5,8 @@ from decimal import Decimal
 import msgspec
 
 from billing.adapters.memory import MemoryShard
-from billing.balance import Balance
-from billing.standing import Pieces, Standing, live, standings
+from billing.reads.balance import Balance
+from billing.reads.standing import Pieces, Standing, live, standings
 from generators import oracle
 from rules.burndown import Charged, edges
 
@@ -15,7 +15,7 @@ SUMS = ("charged", "credited", "granted", "drawn", "expired", "remaining", "due"
 
 
 def pieces_of(shard: MemoryShard, account: str) -> Pieces:
-    """Return what the selects of `billing.standing` return of an account on a shard with tables."""
+    """Return what the selects of `billing.reads.standing` return of an account on a shard with tables."""
     tables = shard.tables
     found = live(row for row in tables.credits.values() if row.account == account)
     own = edges(one.grant for one in found if one.kind == "grant")

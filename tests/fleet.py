@@ -25,10 +25,10 @@ from sqlalchemy import Connection, func, select
 
 from billing.adapters import open_source
 from billing.adapters.sql import run as run_sql
-from billing.balance import Balance, gather, read_balances_of_all, read_cursors
 from billing.cli.setup import Deployment, deployment
 from billing.cursor import CursorRow
 from billing.errors import SourceError, StoreUnreachableError
+from billing.reads.balance import Balance, gather, read_balances_of_all, read_cursors
 from billing.schema import quarantine
 from generators.producer import produce
 from ops.local.kafka import KafkaServer

@@ -15,9 +15,9 @@ from billing.adapters.migrate import migrate
 from billing.adapters.mysql import MysqlStore
 from billing.adapters.sql import run
 from billing.adapters.sqlite import SqliteStore
+from billing.config.store_url import MysqlUrl, SqliteUrl
 from billing.limits import Limits
 from billing.ports import Store
-from billing.store_url import MysqlUrl, SqliteUrl
 from ops.local.mysql import MysqlServer
 from tests.servers import connect, query
 

@@ -3,16 +3,16 @@
 Here the settings choose among them.
 """
 
-from billing import settings as configured
-from billing import source_settings
 from billing.adapters.files import FileSource
 from billing.adapters.generated import GeneratedSource
 from billing.adapters.kafka import KafkaSource
 from billing.adapters.mysql import MysqlStore
 from billing.adapters.sqlite import SqliteStore
+from billing.config import settings as configured
+from billing.config import source_settings
+from billing.config.store_url import SqliteUrl
 from billing.limits import Limits
 from billing.ports import Source, Store
-from billing.store_url import SqliteUrl
 from generators.faults import Faults
 from generators.workload import Workload
 

@@ -8,11 +8,11 @@ from typing import Final
 
 from billing.adapters.endpoints import Work
 from billing.adapters.reads import BadRequestError, Reads, check_account
-from billing.answers import exact
-from billing.breakdown import RuleSum, gather_rule_sums, read_rule_sums
-from billing.freshness import ANY, Want
-from billing.page_answers import Charged, ChargedAnswer
-from billing.statement import Wanted
+from billing.reads.answers import exact
+from billing.reads.breakdown import RuleSum, gather_rule_sums, read_rule_sums
+from billing.reads.freshness import ANY, Want
+from billing.reads.page_answers import Charged, ChargedAnswer
+from billing.reads.statement import Wanted
 
 ROWS_MAX: Final = 10_000  # a book of 10,000 rules has few that charge one account
 

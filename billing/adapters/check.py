@@ -10,12 +10,12 @@ from sqlalchemy import Connection, func, select, text
 
 from billing.adapters.migrate import newest_revision
 from billing.adapters.sql import run
-from billing.balance import read_cursors
+from billing.config.deployment import Deployment
+from billing.config.settings import Shard
 from billing.cursor import CursorRow
-from billing.deployment import Deployment
 from billing.errors import StoreUnreachableError
+from billing.reads.balance import read_cursors
 from billing.schema import balances, control
-from billing.settings import Shard
 
 
 @attrs.frozen

@@ -12,11 +12,11 @@ import attrs
 
 from billing.adapters.sql import run
 from billing.closing import Closing, Posting
+from billing.config.store_url import StoreUrl
 from billing.due import PAGE_ROWS, CounterRow, Plan, again, missing, read_page
 from billing.errors import BillingError, StoreUnreachableError, VersionFencedError
 from billing.limits import Limits
 from billing.ports import Applied, Reaction, Refused, Store
-from billing.store_url import StoreUrl
 from billing.tiers import TierKey
 
 POSTINGS_MAX: Final = 500  # of a transaction, which holds up workers of the same accounts, and cursors, while it runs

@@ -12,12 +12,12 @@ import attrs
 from sqlalchemy import Connection
 
 from billing.adapters.sql import Database
-from billing.api_settings import ApiLimits
-from billing.balance import read_cursors
+from billing.config.api_settings import ApiLimits
+from billing.config.settings import Shard
+from billing.config.store_url import StoreUrl
 from billing.cursor import CursorRow
 from billing.errors import StoreUnreachableError
-from billing.settings import Shard
-from billing.store_url import StoreUrl
+from billing.reads.balance import read_cursors
 
 _REST_SECONDS: Final = 1.0  # how long an endpoint that did not answer is not asked again, so that requests fail at once
 _T = TypeVar("_T")

@@ -14,15 +14,15 @@ from sqlalchemy import Connection, Select, select
 from billing.adapters.endpoints import ShardDownError
 from billing.adapters.sinks import Field, Kind, Row, Sink
 from billing.adapters.sql import run
-from billing.answers import moment
-from billing.deployment import Deployment
+from billing.config.deployment import Deployment
+from billing.config.settings import Shard
 from billing.errors import StoreUnreachableError
 from billing.exact import EXACT
 from billing.moment import SECOND_US
+from billing.reads.answers import moment
+from billing.reads.usage import named
 from billing.schema import balances, records, rollups, tiers
 from billing.schema import credits as credit_table
-from billing.settings import Shard
-from billing.usage import named
 from rules.book import Book
 
 TableName = Literal["balances", "rollups", "tiers", "credits", "records"]

@@ -13,11 +13,11 @@ import attrs
 
 from billing.adapters.endpoints import Endpoints, Found, Work
 from billing.adapters.hot import Balances, HotBalances, Place
-from billing.api_settings import ApiLimits
+from billing.config.api_settings import ApiLimits
+from billing.config.deployment import Deployment
 from billing.credits import drawing_rollup
-from billing.deployment import Deployment
 from billing.errors import BillingError
-from billing.freshness import Want, is_consistent
+from billing.reads.freshness import Want, is_consistent
 
 _PAUSE_SECONDS: Final = 0.005  # the first wait; each is twice as long, up to:
 _PAUSE_SECONDS_MAX: Final = 0.1

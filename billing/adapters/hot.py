@@ -12,9 +12,9 @@ from typing import Final
 from sqlalchemy import Connection
 
 from billing.adapters.endpoints import Endpoints, Found
-from billing.balance import Balance, read_balances_at
 from billing.cursor import CursorRow
-from billing.standing import Pieces, UntoldError, credited_places, read_pieces
+from billing.reads.balance import Balance, read_balances_at
+from billing.reads.standing import Pieces, UntoldError, credited_places, read_pieces
 from rules.book import Rollup
 
 Place = tuple[int, str]  # slot, account

@@ -13,11 +13,11 @@ from typing import Any, Final, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from billing import source_settings
 from billing.adapters.kafka import KafkaSource
 from billing.adapters.republish import AppendError, append_lines
-from billing.answers import Position
+from billing.config import source_settings
 from billing.errors import BillingError, SourceError
+from billing.reads.answers import Position
 from generators.producer import SETTINGS, key_of
 
 _THREADS: Final = 16  # requests that wait for the broker at once; more wait their turn

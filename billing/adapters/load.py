@@ -16,9 +16,9 @@ from billing.adapters.endpoints import Endpoints
 from billing.adapters.gather import Fleet
 from billing.adapters.newest import Newest, Tail
 from billing.adapters.overview import cursors_of
-from billing.answers import moment
 from billing.cursor import CursorRow
-from billing.page_answers import HotAccount, LoadAnswer, ShardLoad
+from billing.reads.answers import moment
+from billing.reads.page_answers import HotAccount, LoadAnswer, ShardLoad
 from generators.producer import key_of
 from sharding.shardmap import ShardMap
 

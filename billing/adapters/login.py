@@ -16,9 +16,9 @@ from asyncmy.errors import MySQLError
 from sqlalchemy.exc import DBAPIError
 
 from billing.adapters.certificates import fault
+from billing.config.settings import require_password
+from billing.config.store_url import MysqlUrl
 from billing.errors import SettingsError
-from billing.settings import require_password
-from billing.store_url import MysqlUrl
 
 # What asyncmy lets through when a connection ends: RuntimeError, if it ends before its socket was looked at.
 BROKEN: Final = (MySQLError, OSError, TimeoutError, EOFError, RuntimeError)

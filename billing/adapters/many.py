@@ -13,11 +13,11 @@ from billing.adapters.gather import Gathered, NotAppliedError
 from billing.adapters.hot import Balances, Place
 from billing.adapters.reads import Reads, check_account
 from billing.adapters.sql import StatementTimeoutError
-from billing.answers import AccountBalances, AccountError, BalancesAnswer
 from billing.cursor import CursorRow
-from billing.freshness import ANY, Want, is_consistent
-from billing.standing import UntoldError
-from billing.telling import balance_of
+from billing.reads.answers import AccountBalances, AccountError, BalancesAnswer
+from billing.reads.freshness import ANY, Want, is_consistent
+from billing.reads.standing import UntoldError
+from billing.reads.telling import balance_of
 
 
 async def balances_answer(reads: Reads, accounts: Sequence[str], want: Want = ANY) -> BalancesAnswer:

@@ -14,9 +14,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, select, text
 
 from billing.adapters.sql import run
+from billing.config.store_url import MysqlUrl, StoreUrl
 from billing.errors import StoreUnreachableError
 from billing.schema import control
-from billing.store_url import MysqlUrl, StoreUrl
 
 _MONTHS_BEFORE: Final = 2  # late events of the last two months still land in partitions of their own
 _MONTHS_AHEAD: Final = 13  # a yearly `billing init` is enough

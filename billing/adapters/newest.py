@@ -13,7 +13,7 @@ import attrs
 import structlog
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from billing import source_settings
+from billing.config import source_settings
 
 PAYLOADS_MAX: Final = 2_000  # a share of 1 % is then told to a quarter of it
 FILE_BYTES: Final = 1 << 19  # about as many events of a file

@@ -12,8 +12,8 @@ from typing import Final
 
 import msgspec
 
-from billing.answers import moment
 from billing.errors import BillingError
+from billing.reads.answers import moment
 
 REPEAT_SECONDS: Final = 60.0  # the same of the same caller is recorded once in so long: a page that polls is one line
 _REMEMBERED_MAX: Final = 10_000

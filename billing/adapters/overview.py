@@ -13,10 +13,10 @@ import numpy as np
 from billing.adapters.check import ShardFacts, behind
 from billing.adapters.endpoints import Endpoints
 from billing.adapters.gather import Fleet
-from billing.answers import ShardsAnswer, ShardState
 from billing.cursor import CursorRow
 from billing.errors import BillingError
-from billing.freshness import as_of
+from billing.reads.answers import ShardsAnswer, ShardState
+from billing.reads.freshness import as_of
 from sharding.shardmap import ShardMap
 
 

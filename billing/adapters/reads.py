@@ -14,7 +14,13 @@ from billing.adapters.endpoints import Found, Work
 from billing.adapters.gather import Fleet, Gathered
 from billing.adapters.hot import Place
 from billing.adapters.renewal import Load, Renewal
-from billing.answers import (
+from billing.config.api_settings import ApiLimits
+from billing.config.deployment import Deployment
+from billing.credits import drawing_rollup
+from billing.cursor import CursorRow
+from billing.errors import BillingError
+from billing.exact import EXACT
+from billing.reads.answers import (
     AsOf,
     BalanceAnswer,
     ExplainAnswer,
@@ -24,18 +30,12 @@ from billing.answers import (
     UsageTotal,
     exact,
 )
-from billing.api_settings import ApiLimits
-from billing.balance import UsageRow, gather_usage, read_usage
-from billing.book_words import rule_words
-from billing.credits import drawing_rollup
-from billing.cursor import CursorRow
-from billing.deployment import Deployment
-from billing.errors import BillingError
-from billing.exact import EXACT
-from billing.explained import Explained, explained
-from billing.freshness import ANY, Want, as_of, book_version
-from billing.standing import Pieces, Standing, UntoldError, read_pieces, standings
-from billing.statement import (
+from billing.reads.balance import UsageRow, gather_usage, read_usage
+from billing.reads.book_words import rule_words
+from billing.reads.explained import Explained, explained
+from billing.reads.freshness import ANY, Want, as_of, book_version
+from billing.reads.standing import Pieces, Standing, UntoldError, read_pieces, standings
+from billing.reads.statement import (
     EVERY_LINE,
     CursorError,
     LineKey,
@@ -47,8 +47,8 @@ from billing.statement import (
     read_lines,
     token_of,
 )
-from billing.telling import balance_answer, line_of, usage_of
-from billing.usage import aligned, filled, filled_rows, fitting, is_able, regrouped, total_of
+from billing.reads.telling import balance_answer, line_of, usage_of
+from billing.reads.usage import aligned, filled, filled_rows, fitting, is_able, regrouped, total_of
 from billing.wire import IDENTIFIER_LENGTH_MAX, is_identifier
 from rules.book import Every, Rollup
 from rules.running import Held

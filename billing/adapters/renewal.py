@@ -10,8 +10,8 @@ from typing import Final
 
 import structlog
 
+from billing.config.deployment import Deployment
 from billing.cursor import CursorRow
-from billing.deployment import Deployment
 from billing.errors import BillingError
 from rules.load import BookError
 from sharding.shardmap import ShardMapError

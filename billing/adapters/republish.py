@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from io import FileIO
 from pathlib import Path
 
-from billing import source_settings
+from billing.config import source_settings
 from billing.errors import BillingError
 from generators.producer import produce
 

@@ -16,8 +16,8 @@ import attrs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from billing.answers import exact, moment
 from billing.errors import BillingError
+from billing.reads.answers import exact, moment
 
 
 class ExportError(BillingError):

@@ -19,9 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
 from billing.adapters.login import enter, refusal, words_of
+from billing.config.store_url import MysqlUrl, SqliteUrl, StoreUrl
 from billing.errors import BillingError, StoreUnreachableError
 from billing.exact import EXACT
-from billing.store_url import MysqlUrl, SqliteUrl, StoreUrl
 
 _NO_FILE: Final = "there is no such file"
 _CONNECT_SECONDS: Final = 3

@@ -11,10 +11,10 @@ import attrs
 from sqlalchemy import Connection, text
 
 from billing.adapters.sql import run
-from billing.database_settings import USERS, Database, Role
+from billing.config.database_settings import USERS, Database, Role
+from billing.config.settings import Shard, entered_by
+from billing.config.store_url import MysqlUrl
 from billing.errors import BillingError
-from billing.settings import Shard, entered_by
-from billing.store_url import MysqlUrl
 
 _EVERY_TABLE: Final = ""
 _BY_WILDCARD: Final = "*"  # every table of every database whose name is like this one's: what people grant by hand

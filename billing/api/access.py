@@ -25,7 +25,7 @@ from billing.adapters.oplog import OperatorLog
 from billing.adapters.reads import check_account
 from billing.api.admission import Admission, TooManyError
 from billing.api.tokens import TokenError, Tokens
-from billing.api_settings import ApiLimits
+from billing.config.api_settings import ApiLimits
 from billing.keys import Caller, Scope, id_and_secret
 
 OPEN: Final = "open"  # of routes that need no key

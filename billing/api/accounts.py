@@ -16,7 +16,15 @@ from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from billing.adapters.many import balances_answer
 from billing.adapters.reads import BadRequestError, NotRecordedError, PageQuery, Reads, UsageQuery
-from billing.answers import (
+from billing.api import examples
+from billing.api.access import account_of, needs, note
+from billing.api.asked import ERRORS, SLOW_ERRORS, Name, Origin, Since, Until, span_of, wanted_of
+from billing.api.freshness import tagged, want_for_account, want_of
+from billing.api.insight import charged
+from billing.api.problem import problems
+from billing.config.api_settings import ApiLimits
+from billing.keys import Caller, Scope
+from billing.reads.answers import (
     AccountError,
     BalanceAnswer,
     BalancesAnswer,
@@ -25,16 +33,8 @@ from billing.answers import (
     TransactionsAnswer,
     UsageAnswer,
 )
-from billing.api import examples
-from billing.api.access import account_of, needs, note
-from billing.api.asked import ERRORS, SLOW_ERRORS, Name, Origin, Since, Until, span_of, wanted_of
-from billing.api.freshness import tagged, want_for_account, want_of
-from billing.api.insight import charged
-from billing.api.problem import problems
-from billing.api_settings import ApiLimits
-from billing.explained import UndecodableError
-from billing.freshness import Want
-from billing.keys import Caller, Scope
+from billing.reads.explained import UndecodableError
+from billing.reads.freshness import Want
 from rules.book import Every
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from math import ceil
 from typing import Final
 
-from billing.api_settings import ApiLimits
+from billing.config.api_settings import ApiLimits
 
 _CALLERS_MAX: Final = 10_000  # remembered; idle ones are forgotten first
 

@@ -32,7 +32,7 @@ from billing.api.events import EVENTS
 from billing.api.insight import CALLER
 from billing.api.operations import OPERATIONS, health
 from billing.api.tokens import Tokens
-from billing.deployment import Deployment
+from billing.config.deployment import Deployment
 
 ROUTES: Final = (ACCOUNTS, BALANCES, EVENTS, OPERATIONS, CALLER, health, index, asset)
 _PLAIN: Final = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}

@@ -9,10 +9,10 @@ from typing import Annotated, Final
 from litestar.params import QueryParameter
 
 from billing.adapters.reads import BadRequestError
-from billing.api_settings import ApiLimits
+from billing.config.api_settings import ApiLimits
 from billing.moment import SECOND_US
+from billing.reads.statement import Wanted
 from billing.span import moment_of
-from billing.statement import Wanted
 from billing.wire import is_identifier
 from rules.book import Every
 

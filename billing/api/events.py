@@ -14,14 +14,14 @@ from litestar.exceptions import HTTPException
 
 from billing.adapters.intake import Intake, Outcome
 from billing.adapters.reads import BadRequestError
-from billing.answers import EventsAnswer, ItemError, Position
 from billing.api import examples
 from billing.api.access import needs
 from billing.api.problem import problems
-from billing.api_settings import ApiLimits
-from billing.freshness import LogPosition
+from billing.config.api_settings import ApiLimits
 from billing.keys import Caller, Scope
 from billing.publish import BodyError, Checked, check_events
+from billing.reads.answers import EventsAnswer, ItemError, Position
+from billing.reads.freshness import LogPosition
 
 _BULKY_BYTES: Final = 65_536  # larger bodies are taken apart on a thread, so that short requests do not wait for them
 

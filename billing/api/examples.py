@@ -18,7 +18,7 @@ from litestar.openapi.spec import (
     Schema,
 )
 
-from billing.answers import (
+from billing.reads.answers import (
     AccountBalances,
     AccountError,
     AsOf,
@@ -42,7 +42,7 @@ from billing.answers import (
     UsageOf,
     UsageTotal,
 )
-from billing.page_answers import CallerAnswer, Charged, ChargedAnswer, HotAccount, LoadAnswer, ShardLoad
+from billing.reads.page_answers import CallerAnswer, Charged, ChargedAnswer, HotAccount, LoadAnswer, ShardLoad
 
 _AS_OF: Final = [
     AsOf("kafka:5L6g3nShT-eMCtK--X86sw:Zr2pQ1v8", 0, 48_211, "2026-01-31T11:59:58Z", "2026-01-31T12:00:00Z", 0.012)

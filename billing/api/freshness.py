@@ -13,9 +13,9 @@ from litestar.params import QueryParameter
 from xxhash import xxh3_64_hexdigest
 
 from billing.adapters.reads import BadRequestError
-from billing.answers import AsOf, BalanceAnswer
-from billing.api_settings import ApiLimits
-from billing.freshness import PositionError, Want, position_of
+from billing.config.api_settings import ApiLimits
+from billing.reads.answers import AsOf, BalanceAnswer
+from billing.reads.freshness import PositionError, Want, position_of
 
 POSITION_CHARACTERS_MAX: Final = 4_096
 _WAIT_MS: Final = 2_000

@@ -16,9 +16,9 @@ from billing.api import examples
 from billing.api.access import needs
 from billing.api.asked import SLOW_ERRORS, Since, Until, wanted_of
 from billing.api.problem import problems
-from billing.freshness import Want
 from billing.keys import Caller, Scope
-from billing.page_answers import CallerAnswer, ChargedAnswer, LoadAnswer
+from billing.reads.freshness import Want
+from billing.reads.page_answers import CallerAnswer, ChargedAnswer, LoadAnswer
 
 
 @get(

@@ -10,12 +10,12 @@ from litestar.datastructures import State
 
 from billing.adapters.overview import shards_answer
 from billing.adapters.reads import Reads
-from billing.answers import BookAnswer, Health, ShardsAnswer
 from billing.api import examples
 from billing.api.access import OPEN, needs
 from billing.api.problem import problems
-from billing.book_words import book_words
 from billing.keys import Scope
+from billing.reads.answers import BookAnswer, Health, ShardsAnswer
+from billing.reads.book_words import book_words
 
 
 @get(

@@ -21,8 +21,8 @@ from billing.adapters.keyfile import KeyFileError
 from billing.adapters.oplog import OperatorLogError
 from billing.adapters.reads import BadRequestError, NotRecordedError
 from billing.adapters.sql import StatementTimeoutError
-from billing.answers import Problem
-from billing.standing import UntoldError
+from billing.reads.answers import Problem
+from billing.reads.standing import UntoldError
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_SECONDS: Final = 5  # a failover takes about so long

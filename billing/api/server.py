@@ -17,8 +17,8 @@ from granian.log import LogLevels
 from litestar.types import ASGIApp
 
 from billing.api.app import application
-from billing.api_settings import Tls
-from billing.deployment import Deployment, load_deployment
+from billing.config.api_settings import Tls
+from billing.config.deployment import Deployment, load_deployment
 from billing.errors import BillingError
 
 CONFIG: Final = "BILLING_CONFIG"  # names the settings file to the process that serves

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import jwt
 
-from billing.api_settings import Jwt
+from billing.config.api_settings import Jwt
 from billing.errors import SettingsError
 from billing.keys import ACCOUNTS_MAX, Caller, Scope, is_account_pattern
 

@@ -14,14 +14,14 @@ from cyclopts.validators import Number
 from rich.progress import Progress
 from rich.table import Table
 
-from billing import source_settings
 from billing.adapters import workload_of
 from billing.adapters.sql import run as run_sql
-from billing.balance import Balance, ChargeRow, gather, read_balances_of_all, read_top_charges
 from billing.cli.setup import Deployment, command, counted, deployment, err, out, plain
 from billing.cli.shards import audit_all, init
 from billing.cli.work import work
+from billing.config import source_settings
 from billing.errors import SettingsError
+from billing.reads.balance import Balance, ChargeRow, gather, read_balances_of_all, read_top_charges
 from generators import oracle
 from generators.names import display_name
 from rules import books_path

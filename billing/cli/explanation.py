@@ -17,8 +17,8 @@ from rich.table import Column, Table
 from billing.adapters.sql import run
 from billing.cli.setup import Deployment, counted, deployment, out, print_json
 from billing.errors import BillingError, SettingsError
-from billing.explained import Explained, Row, Rows, UndecodableError, explained
-from billing.recorded import EventLine, read_event, state_of
+from billing.reads.explained import Explained, Row, Rows, UndecodableError, explained
+from billing.reads.recorded import EventLine, read_event, state_of
 from billing.wire import EVENT_BYTES_MAX
 from rules.columns import PICO_PLACES
 from rules.explain import ExplainedGroup, Tried, UnknownRuleError

@@ -15,12 +15,12 @@ import structlog
 
 from billing.adapters import open_source
 from billing.adapters.sql import run as run_sql
-from billing.balance import read_cursors
 from billing.cli.setup import Deployment
 from billing.cli.work import WORKER_INDEX
+from billing.config.settings import Shard
 from billing.cursor import check_within
 from billing.errors import SourceError, StoreUnreachableError
-from billing.settings import Shard
+from billing.reads.balance import read_cursors
 
 _RESTARTS_MAX: Final = 100  # what is killed so often will not recover by itself
 _LOOK_SECONDS: Final = 0.2

@@ -10,11 +10,11 @@ from rich.table import Table
 
 from billing.adapters.keyfile import KeyFile
 from billing.adapters.oplog import actions
-from billing.answers import moment
 from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, deployment, out, print_json, user
 from billing.errors import BillingError, SettingsError
 from billing.keys import ACCOUNTS_MAX, EVERY_ACCOUNT, RANDOM_BYTES, Key, Scope, is_account_pattern, new_key
 from billing.moment import SECOND_US
+from billing.reads.answers import moment
 from billing.span import moment_of
 
 NAME_MAX: Final = 80

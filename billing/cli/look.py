@@ -12,13 +12,13 @@ from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColum
 from rich.table import Table
 
 from billing.adapters.reads import EVER, PageQuery, Reads, UsageQuery
-from billing.answers import AsOf, CreditOf, Line
 from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, deployment, err, out, output, print_json
+from billing.config.settings import require_password
 from billing.errors import SettingsError
 from billing.moment import SECOND_US
-from billing.settings import require_password
+from billing.reads.answers import AsOf, CreditOf, Line
+from billing.reads.statement import Wanted
 from billing.span import moment_of
-from billing.statement import Wanted
 from rules.book import Every
 
 PORT_MAX: Final = 65_535

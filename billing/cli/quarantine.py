@@ -13,6 +13,7 @@ from billing.adapters.oplog import OperatorLog
 from billing.adapters.republish import Publish, publisher
 from billing.adapters.sql import run
 from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, Deployment, deployment, out, print_json, user
+from billing.config.settings import Shard
 from billing.errors import BillingError, SettingsError
 from billing.quarantine import (
     Entry,
@@ -23,7 +24,6 @@ from billing.quarantine import (
     read_entry,
     read_waiting,
 )
-from billing.settings import Shard
 from billing.wire import Reason
 
 LIST_MAX: Final = 10_000  # of a shard: what a person pages through; an analysis reads the table

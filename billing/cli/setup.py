@@ -14,7 +14,7 @@ import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 
-from billing.deployment import Deployment, load_deployment
+from billing.config.deployment import Deployment, load_deployment
 from billing.errors import BillingError
 
 __all__ = [

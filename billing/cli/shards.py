@@ -24,10 +24,10 @@ from billing.adapters.sql import run as run_sql
 from billing.adapters.users import grant_tables, make_users
 from billing.audit import ShardAudit, audit_shard
 from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, Deployment, deployment, err, out, plain
-from billing.database_settings import Role
+from billing.config.database_settings import Role
+from billing.config.settings import Shard
+from billing.config.store_url import MysqlUrl
 from billing.errors import StoreUnreachableError
-from billing.settings import Shard
-from billing.store_url import MysqlUrl
 from rules.book import Book
 from sharding.key import SLOTS
 from sharding.shardmap import ShardMap

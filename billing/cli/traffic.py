@@ -10,9 +10,9 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.progress import Progress
 
-from billing import settings as configured
-from billing import source_settings
 from billing.cli.setup import err, out
+from billing.config import settings as configured
+from billing.config import source_settings
 from billing.errors import SettingsError
 from generators import llm_trace
 from generators.faults import Faults

@@ -25,9 +25,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from billing import source_settings
 from billing.adapters import open_source, open_store
 from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, Deployment, deployment, err
+from billing.config import source_settings
 from billing.errors import SettingsError, VersionFencedError
 from billing.worker import Worker
 from rules.pricer import Pricer

@@ -14,7 +14,7 @@ from billing.cursor import Claim
 from billing.event import Reason
 from billing.fold import part_keys
 from billing.ports import Applied, Reaction, Refused
-from billing.standing import read_pieces, standings
+from billing.reads.standing import read_pieces, standings
 from sharding.key import slot_of
 from tests.pipeline import HOUR, LOG, credit, payload, pipeline_in
 from tests.stores import with_store

@@ -16,18 +16,18 @@ from billing.adapters.gather import NotAppliedError
 from billing.adapters.many import balances_answer
 from billing.adapters.reads import PageQuery, Reads, UsageQuery
 from billing.adapters.sql import Database, StatementTimeoutError
-from billing.api_settings import Api, ApiLimits
+from billing.config.api_settings import Api, ApiLimits
+from billing.config.deployment import Deployment
+from billing.config.settings import Metrics, Rules, Settings, Shard, Sharding
+from billing.config.source_settings import FileSource
+from billing.config.store_url import MysqlUrl, SqliteUrl
 from billing.cursor import Claim
-from billing.deployment import Deployment
-from billing.freshness import LogPosition, Want
 from billing.limits import Limits
-from billing.page_answers import Charged
 from billing.ports import Applied
+from billing.reads.freshness import LogPosition, Want
+from billing.reads.page_answers import Charged
+from billing.reads.statement import Wanted
 from billing.schema import records
-from billing.settings import Metrics, Rules, Settings, Shard, Sharding
-from billing.source_settings import FileSource
-from billing.statement import Wanted
-from billing.store_url import MysqlUrl, SqliteUrl
 from rules.book import Every
 from sharding.shardmap import ShardMap, Spread
 from tests.pipeline import LOG, Pipeline, payload

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from billing.adapters.reads import Reads
-from billing.answers import BalanceAnswer
-from billing.deployment import load_deployment
+from billing.config.deployment import load_deployment
+from billing.reads.answers import BalanceAnswer
 from generators import oracle
 from generators.faults import Faults
 from generators.workload import Workload

@@ -8,8 +8,8 @@ from confluent_kafka import Consumer, TopicPartition
 
 from billing.adapters.intake import FileIntake, KafkaIntake, LogAwayError, open_intake
 from billing.adapters.newest import NOTHING, PAYLOADS_MAX, Newest, Tail
-from billing.answers import Position
-from billing.source_settings import FileSource, GeneratorSource, KafkaSource, Source
+from billing.config.source_settings import FileSource, GeneratorSource, KafkaSource, Source
+from billing.reads.answers import Position
 from generators.producer import produce
 from ops.local.kafka import KafkaServer
 

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, inspect, text
 from billing import schema
 from billing.adapters.migrate import migrate
 from billing.adapters.sql import run
+from billing.config.store_url import MysqlUrl, SqliteUrl
 from billing.errors import StoreUnreachableError
-from billing.store_url import MysqlUrl, SqliteUrl
 from tests.servers import query
 
 TODAY = date(2026, 1, 15)

@@ -16,11 +16,11 @@ from sqlalchemy import text
 from billing.adapters.migrate import migrate
 from billing.adapters.mysql import MysqlStore
 from billing.adapters.sql import Database, run
+from billing.config.store_url import MysqlUrl
 from billing.cursor import Claim, Standing
 from billing.errors import SettingsError, StoreUnreachableError
 from billing.limits import Limits
 from billing.ports import Reaction, Refused
-from billing.store_url import MysqlUrl
 from ops.local.mysql import MysqlServer
 from tests.certificates import HOST, Authority
 from tests.security.conftest import SecureServer

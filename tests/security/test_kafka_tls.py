@@ -8,9 +8,9 @@ import pytest
 
 from billing.adapters import open_source
 from billing.adapters.intake import KafkaIntake, LogAwayError
+from billing.config.settings import load
+from billing.config.source_settings import KafkaSource
 from billing.errors import SettingsError, SourceError
-from billing.settings import load
-from billing.source_settings import KafkaSource
 from generators.producer import DeliveryError, produce
 from tests.certificates import HOST, Authority
 from tests.command import write_book, write_settings

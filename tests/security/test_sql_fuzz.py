@@ -14,13 +14,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from billing.adapters.migrate import migrate
+from billing.config.store_url import MysqlUrl
 from billing.credit_rows import CreditRow
 from billing.cursor import Claim
 from billing.event import Rejected
 from billing.fold import CursorMove, PartKey, Transaction
 from billing.intern import Dictionary
 from billing.rows import BalanceColumns, RecordColumns, RollupColumns
-from billing.store_url import MysqlUrl
 from billing.tail import Tail
 from billing.tiers import TierColumns, TierKeys
 from billing.upsert import Dialect, claim_statements, counters_packet, existing_query, lines_query, packet

@@ -12,8 +12,8 @@ from asyncmy.errors import MySQLError
 from billing.adapters.check import facts
 from billing.adapters.users import UserRefusedError
 from billing.cli import app
+from billing.config.settings import load
 from billing.errors import SettingsError, StoreUnreachableError
-from billing.settings import load
 from tests.apis import READ, Site
 from tests.command import BOOK, event, write_events, write_settings
 from tests.pipeline import credit

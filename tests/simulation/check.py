@@ -12,12 +12,12 @@ import msgspec
 import numpy as np
 
 from billing.adapters.memory import MemoryShard
-from billing.balance import as_of
 from billing.charge import FOREIGN_SEPARATOR
 from billing.cursor import CursorRow
 from billing.digest import line_checksums
 from billing.fold import CursorMove, Transaction
 from billing.moment import day_number
+from billing.reads.balance import as_of
 from billing.tail import Tail
 from billing.voids import VOIDED_RULE
 from billing.wire import Reason

@@ -3,7 +3,7 @@
 import pytest
 
 from billing.api.admission import Admission, TooManyError
-from billing.api_settings import ApiLimits
+from billing.config.api_settings import ApiLimits
 
 
 def test_requests_under_way_are_bounded_and_leave_again():

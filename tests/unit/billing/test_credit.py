@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from billing.credit import Credit, Kind
-from billing.explained import explained
+from billing.reads.explained import explained
 from billing.upsert import Dialect, packet
 from billing.wire import InvalidEventError, Reason, read_event
 from generators import oracle

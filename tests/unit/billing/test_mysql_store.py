@@ -7,11 +7,11 @@ from asyncmy.connection import Connection
 
 from billing.adapters.mysql import MysqlStore
 from billing.adapters.sql import run
+from billing.config.store_url import MysqlUrl
 from billing.cursor import Claim
 from billing.errors import StoreUnreachableError
 from billing.limits import Limits
 from billing.ports import Reaction
-from billing.store_url import MysqlUrl
 
 URL = MysqlUrl(host="127.0.0.1", port=1, user="u", password="", database="d")
 

@@ -9,8 +9,8 @@ import pytest
 
 from billing.adapters import renewal
 from billing.adapters.renewal import Renewal
+from billing.config.deployment import Deployment, load_deployment
 from billing.cursor import CursorRow
-from billing.deployment import Deployment, load_deployment
 from billing.errors import SettingsError
 from tests.command import write_book, write_settings
 

@@ -12,9 +12,9 @@ from typing import Final
 import attrs
 import numpy as np
 
-from billing.balance import UsageRow
 from billing.exact import EXACT
 from billing.moment import SECOND_US, bucket_seconds
+from billing.reads.balance import UsageRow
 from rules.book import Book, Every, Rollup
 
 _LENGTH: Final = {Every.HOUR: 0, Every.DAY: 1, Every.MONTH: 2}

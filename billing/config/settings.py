@@ -9,15 +9,15 @@ from typing import Final
 
 import attrs
 
-from billing import api_settings, database_settings, source_settings
-from billing.api_settings import Api, read_api
-from billing.database_settings import Database, Login, Role, read_database
-from billing.document import Document, TableSchema, read, read_secret
+from billing.config import api_settings, database_settings, source_settings
+from billing.config.api_settings import Api, read_api
+from billing.config.database_settings import Database, Login, Role, read_database
+from billing.config.document import Document, TableSchema, read, read_secret
+from billing.config.sections import Given, Section
+from billing.config.source_settings import Source, read_source
+from billing.config.store_url import MysqlUrl, SqliteUrl, StoreUrl, StoreUrlError, parse
 from billing.errors import SettingsError
 from billing.limits import DEPENDENCIES, Limits
-from billing.sections import Given, Section
-from billing.source_settings import Source, read_source
-from billing.store_url import MysqlUrl, SqliteUrl, StoreUrl, StoreUrlError, parse
 from sharding import mapfile
 from sharding.shardmap import ShardMap, ShardMapError
 

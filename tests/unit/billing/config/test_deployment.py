@@ -2,7 +2,7 @@
 
 import pytest
 
-from billing.deployment import load_deployment, scattered_counters
+from billing.config.deployment import load_deployment, scattered_counters
 from billing.errors import SettingsError
 from sharding.shardmap import ShardMap, Spread
 from tests.rulebooks import book_of

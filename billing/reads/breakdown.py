@@ -11,8 +11,8 @@ import attrs
 from sqlalchemy import Connection, func
 
 from billing.exact import EXACT
+from billing.reads.statement import Wanted, matching
 from billing.schema import records
-from billing.statement import Wanted, matching
 from billing.tail import CREDIT_RULE, ZERO_LINE_RULE
 from billing.voids import VOIDED_RULE
 

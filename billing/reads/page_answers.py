@@ -1,11 +1,11 @@
 """Page answers: what the page shows beside an account's own answers: the fleet's load, a breakdown, who is calling.
 
-Owns their JSON shape, in the manner of `billing.answers`. Must not know how they are found.
+Owns their JSON shape, in the manner of `billing.reads.answers`. Must not know how they are found.
 """
 
 import msgspec
 
-from billing.answers import AsOf
+from billing.reads.answers import AsOf
 
 
 class CallerAnswer(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from billing.toml_lines import line_of, lines_of
+from billing.config.toml_lines import line_of, lines_of
 
 TEXT = '''\
 # a comment with [brackets] and key = "value"

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from billing.answers import AsOf, BalanceAnswer, BalanceOf, CreditOf, Line, UsageOf, exact, moment
 from billing.moment import SECOND_US
-from billing.standing import Drawn, Standing
-from billing.statement import RecordedLine, event_and_origin
-from billing.usage import UsageSum
+from billing.reads.answers import AsOf, BalanceAnswer, BalanceOf, CreditOf, Line, UsageOf, exact, moment
+from billing.reads.standing import Drawn, Standing
+from billing.reads.statement import RecordedLine, event_and_origin
+from billing.reads.usage import UsageSum
 
 
 def balance_answer(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from billing.recorded import EventLine, State, state_of
+from billing.reads.recorded import EventLine, State, state_of
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import attrs
 
+from billing.config.sections import Given, Section, nearest, shown
+from billing.config.toml_lines import KeyPath, line_of, lines_of
 from billing.errors import SettingsError
-from billing.sections import Given, Section, nearest, shown
-from billing.toml_lines import KeyPath, line_of, lines_of
 
 PREFIX: Final = "BILLING_"
 FILE_BYTES_MAX: Final = 1024 * 1024  # a thousand shards take 200 KiB

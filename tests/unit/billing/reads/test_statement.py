@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.statement import CursorError, RecordedLine, event_and_origin, event_key, key_of, merged, token_of
+from billing.reads.statement import CursorError, RecordedLine, event_and_origin, event_key, key_of, merged, token_of
 
 IDS = st.text("abcXYZ019-_/%*", min_size=1, max_size=64)
 KEYS = st.tuples(

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from billing.store_url import MysqlUrl, SqliteUrl, StoreUrlError, parse
+from billing.config.store_url import MysqlUrl, SqliteUrl, StoreUrlError, parse
 
 FOLDER = Path("/etc/billing")
 

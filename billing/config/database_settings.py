@@ -12,9 +12,9 @@ from typing import Final
 
 import attrs
 
-from billing.document import TableSchema, read_secret
+from billing.config.document import TableSchema, read_secret
+from billing.config.sections import Section
 from billing.errors import SettingsError
-from billing.sections import Section
 
 _USER: Final = r"[A-Za-z0-9_.-]{1,32}"  # what needs no quotes in SQL but the usual ones; MySQL's longest name
 _HOST: Final = r"[A-Za-z0-9_.:%/-]{1,255}"

@@ -2,12 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from billing.api_settings import Api
+from billing.config.api_settings import Api
+from billing.config.settings import Metrics, Rules, Settings, Shard, Sharding, load, shard_map
+from billing.config.source_settings import FileSource, GeneratorSource, KafkaSource
+from billing.config.store_url import MysqlUrl, SqliteUrl
 from billing.errors import SettingsError
 from billing.limits import Limits
-from billing.settings import Metrics, Rules, Settings, Shard, Sharding, load, shard_map
-from billing.source_settings import FileSource, GeneratorSource, KafkaSource
-from billing.store_url import MysqlUrl, SqliteUrl
 from sharding.shardmap import ShardMap
 
 GOOD = """\

@@ -3,7 +3,7 @@
 import pytest
 
 from billing.cursor import CursorRow
-from billing.freshness import LogPosition, PositionError, as_of, book_version, is_consistent, position_of
+from billing.reads.freshness import LogPosition, PositionError, as_of, book_version, is_consistent, position_of
 
 
 def cursor(partition, offset, log="l", book=1, at_us=0):

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import attrs
 
-from billing.document import TableSchema
+from billing.config.document import TableSchema
+from billing.config.sections import Section
 from billing.errors import SettingsError
 from billing.limits import bounded
-from billing.sections import Section
 
 ALGORITHMS: Final = ("EdDSA", "ES256", "ES384", "RS256", "PS256")  # asymmetric only: no secret that signs is here
 KEYS_FILE: Final = "keys.db"

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import attrs
 
-from billing import balance as core
-from billing.answers import AsOf, moment
 from billing.cursor import CursorRow
 from billing.moment import SECOND_US
+from billing.reads import balance as core
+from billing.reads.answers import AsOf, moment
 
 _TEXT: Final = re.compile(r"(?:([!-~]{1,192})@)?([0-9]{1,9}:[0-9]{1,18}(?:,[0-9]{1,9}:[0-9]{1,18}){0,999})", re.ASCII)
 

@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import attrs
 
-from billing.balance import Balance, UsageRow, as_of, gather, gather_usage
 from billing.cursor import CursorRow
+from billing.reads.balance import Balance, UsageRow, as_of, gather, gather_usage
 
 
 def test_pieces_add_up_exactly():

@@ -6,7 +6,7 @@ Owns how much of a rule is told. Must not know where it is shown.
 import re
 from typing import Final
 
-from billing.answers import BookAnswer, RollupWords, RuleWords
+from billing.reads.answers import BookAnswer, RollupWords, RuleWords
 from rules.book import Book, Rule
 from rules.describe import condition_text, moment_text
 

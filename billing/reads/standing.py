@@ -12,13 +12,13 @@ import attrs
 import msgspec
 from sqlalchemy import Connection, func, literal, select, union_all
 
-from billing.balance import Balance, read_balances
 from billing.credit import Kind
 from billing.errors import BillingError
 from billing.exact import EXACT, of_pico, pico_of
 from billing.keyset import PLACES_MAX, at_places
 from billing.limits import CREDITS_MAX
 from billing.moment import HOUR_SECONDS, TIME_US_MAX
+from billing.reads.balance import Balance, read_balances
 from billing.schema import credits as credit_table
 from billing.schema import rollups
 from rules.book import Rollup

@@ -6,7 +6,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from billing.explained import UndecodableError, explained
+from billing.reads.explained import UndecodableError, explained
 from rules import books_path
 from rules.load import load
 from rules.running import Held

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import attrs
 
-from billing.document import TableSchema, read_secret
-from billing.sections import Given, Section
+from billing.config.document import TableSchema, read_secret
+from billing.config.sections import Given, Section
 
 MODELS: Final = ("uniform", "skewed", "hot-shard")
 FAMILIES: Final = ("telecom", "llm")

@@ -10,9 +10,9 @@ from typing import Final
 import attrs
 from sqlalchemy import Connection
 
-from billing.answers import exact
 from billing.moment import DAY_US, day_number
-from billing.statement import Wanted, read_lines
+from billing.reads.answers import exact
+from billing.reads.statement import Wanted, read_lines
 from billing.voids import VOIDED_RULE
 
 _LINES_MAX: Final = 2**16  # of an event on one account: as many as SMALLINT tells apart

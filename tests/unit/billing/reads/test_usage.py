@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from billing.balance import UsageRow
-from billing.usage import aligned, buckets, filled, fitting, regrouped, total_of
+from billing.reads.balance import UsageRow
+from billing.reads.usage import aligned, buckets, filled, fitting, regrouped, total_of
 from rules.book import Every, Rollup
 from tests.rulebooks import book_of
 

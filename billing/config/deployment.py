@@ -8,8 +8,8 @@ from pathlib import Path
 
 import attrs
 
+from billing.config.settings import Settings, load, shard_map
 from billing.errors import SettingsError
-from billing.settings import Settings, load, shard_map
 from rules.book import Book, Rule
 from rules.condition import All, Condition, OneOf
 from rules.load import load as load_book
