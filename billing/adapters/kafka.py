@@ -311,7 +311,7 @@ class KafkaReader:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign([])  # nothing is read until the shards have said from where
-        if partitions:  # else a cooperative rebalance that gives this member nothing new
+        if partitions or self.ownership.epoch == 0:  # else a cooperative rebalance that gives this member nothing new
             self._own(self.ownership.partitions | {one.partition for one in partitions})
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

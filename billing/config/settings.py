@@ -22,6 +22,7 @@ from sharding import mapfile
 from sharding.shardmap import ShardMap, ShardMapError
 
 PORT_MAX: Final = 65_535
+_HOST: Final = r"[A-Za-z0-9._-]{1,255}"
 
 
 @attrs.frozen
@@ -55,9 +56,10 @@ class Sharding:
 
 @attrs.frozen
 class Metrics:
-    """The loopback port of the Prometheus endpoint; 0 has none."""
+    """Where workers answer Prometheus and who supervises them: each process a port from this one on; 0 is nowhere."""
 
     port: int = 0
+    host: str = "127.0.0.1"
 
 
 @attrs.frozen
@@ -80,7 +82,7 @@ SCHEMA: Final = {
     "rules": TableSchema(("book",)),
     "sharding": TableSchema(("map",)),
     "limits": TableSchema(tuple(field.name for field in attrs.fields(Limits))),
-    "metrics": TableSchema(("port",)),
+    "metrics": TableSchema(("port", "host")),
     "api": api_settings.SCHEMA,
     "database": database_settings.SCHEMA,
 }
@@ -102,7 +104,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
         Rules(document.one("rules").need("book", "the path of a rulebook").path(folder)),
         Sharding(*(given.path(folder) for given in document.one("sharding").keys.values())),
         _limits(document.one("limits")),
-        Metrics(*(given.integer(0, PORT_MAX) for given in document.one("metrics").keys.values())),
+        _metrics(document.one("metrics")),
         read_api(document.one("api"), folder),
         database,
     )
@@ -197,6 +199,15 @@ def _url(given: Given, folder: Path, password: str | None, database: Database) -
     if password is not None and url.password:
         raise given.error("has a password, and password_file has one too; keep one of them")
     return attrs.evolve(url, password=url.password if password is None else password, tls_ca=database.tls_ca)
+
+
+def _metrics(section: Section) -> Metrics:
+    found = Metrics()
+    if "port" in section.keys:
+        found = attrs.evolve(found, port=section.keys["port"].integer(0, PORT_MAX))
+    if "host" in section.keys:
+        found = attrs.evolve(found, host=section.keys["host"].matching(_HOST, "an address to listen on, as 0.0.0.0"))
+    return found
 
 
 def _limits(section: Section) -> Limits:

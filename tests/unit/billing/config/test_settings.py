@@ -138,6 +138,7 @@ def test_the_environment_overrides_the_file() -> None:
         "BILLING_SOURCE_OPTIONS_SASL_PASSWORD": "s3cret",
         "BILLING_SHARDS_1_WRITER": "sqlite:///other.db",
         "BILLING_METRICS_PORT": "9100",
+        "BILLING_METRICS_HOST": "0.0.0.0",
         "BILLING_SHARDING_MAP": "map.yaml",
         "BILLING_SHARDS_0_READERS": "mysql://u@r1/d,mysql://u@r2/d",
     }
@@ -147,7 +148,7 @@ def test_the_environment_overrides_the_file() -> None:
     assert settings.source.options == {"security.protocol": "SASL_SSL", "sasl.password": "s3cret", "x.y": "z"}
     assert settings.shards[1].writer == SqliteUrl(Path("other.db"))
     assert [str(url) for url in settings.shards[0].readers] == ["mysql://u@r1:3306/d", "mysql://u@r2:3306/d"]
-    assert settings.metrics.port == 9100
+    assert settings.metrics == Metrics(9100, "0.0.0.0")
     assert settings.sharding.map == Path("map.yaml")
 
 
@@ -274,6 +275,11 @@ BAD = [
         "[limits]",
         "[metrics]\nport = 70_000\n[limits]",
         "20: metrics.port: 70000 is above 65535; write a number from 0 to 65535",
+    ),
+    (
+        "[limits]",
+        '[metrics]\nhost = "all of them"\n[limits]',
+        '20: metrics.host: "all of them" is not allowed; write an address to listen on, as 0.0.0.0',
     ),
     ("[limits]", "[sharding]\nmap = 7\n[limits]", "20: sharding.map: 7 is not text; write a path in quotes"),
     ('[rules]\nbook = "book.yaml"', "", " rules.book: is missing; write the path of a rulebook"),
