@@ -12,9 +12,11 @@ import pytest
 import yaml
 
 from billing.adapters.monitor import serve_vitals
+from billing.cli.work import run
 from billing.errors import SettingsError
 from billing.vitals import LIVE_SECONDS, Vitals
 from ops.local.process import LOOPBACK, free_port
+from tests.command import write_book
 from tests.fleet import ROOT
 
 
@@ -83,3 +85,15 @@ def test_a_port_that_is_taken_is_told_in_one_line(monitor):
     vitals, port, _ = monitor
     with pytest.raises(SettingsError, match=rf"metrics\.port: 127\.0\.0\.1:{port} cannot be listened on \(Addr"):
         serve_vitals(vitals, LOOPBACK, port)
+
+
+def test_processes_that_would_have_no_port_are_told(tmp_path):
+    """The last workers of a fleet would end in a traceback, and take the others with them."""
+    write_book(tmp_path, {"sms": "1"})
+    config = tmp_path / "billing.toml"
+    config.write_text(
+        '[source]\nkind = "kafka"\nbootstrap = "127.0.0.1:1"\ntopic = "t"\ngroup = "g"\n'
+        '[rules]\nbook = "book.yaml"\n[metrics]\nport = 65534\n[[shards]]\nname = "s"\nwriter = "sqlite:///s.db"\n'
+    )
+    with pytest.raises(SettingsError, match=r"metrics\.port: 3 processes take a port each, from this one on"):
+        run(config, processes=3)
