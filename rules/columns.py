@@ -45,6 +45,11 @@ class Dictionary(list[_Value]):
         return known
 
 
+def texts_of(values: Sequence[str]) -> pa.StringArray:
+    """Return texts as an Arrow array; one function for all, by which dictionaries know what they have converted."""
+    return pa.array(values, type=pa.string())
+
+
 def _dictionary(texts: Iterable[str]) -> Dictionary[str]:
     return texts if isinstance(texts, Dictionary) else Dictionary(texts)
 
