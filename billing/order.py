@@ -126,13 +126,13 @@ def _number(codes: Int32s, known: Int32s, first: Int64s, number: Int64s) -> int:
     return count
 
 
-def ranked(texts: pa.StringArray, rows: Int32s) -> tuple[pa.StringArray, Int64s]:
-    """Return the distinct texts in byte order, and the place among them of each row's, which is `texts[rows]`."""
+def ranked(texts: pa.StringArray) -> tuple[pa.StringArray, Int64s]:
+    """Return the distinct texts in byte order, and each text's place among them."""
     known = texts.dictionary_encode()
     order = pc.array_sort_indices(known.dictionary)
     place = np.empty(len(order), dtype=np.int64)
     place[order.to_numpy()] = np.arange(len(order))
-    return known.dictionary.take(order), place[known.indices.to_numpy()][rows]
+    return known.dictionary.take(order), place[known.indices.to_numpy()]
 
 
 def ranks(texts: pa.StringArray) -> Int64s:

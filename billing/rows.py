@@ -259,7 +259,8 @@ def _rollups(book: Book, sums: _Sums) -> RollupColumns:
     for number, (position, rollup) in enumerate(by_name) if len(sums.tail) else ():
         buckets, bucket_of = np.unique(bucket_seconds(sums.hours * HOUR_US, rollup.every), return_inverse=True)
         bucket = bucket_of[sums.hour]
-        by_rank, rank = ranked(sums.tails.derived(_dims_of(position)), sums.tail)
+        by_rank, rank_of = sums.tails.summed(_dims_of(position))
+        rank = rank_of[sums.tail]
         first, *totals = sums.over(bucket * len(by_rank) + rank)
         starts = buckets[bucket[first]]
         name = np.full(len(first), number, dtype=np.int64)
@@ -286,12 +287,13 @@ def _rollups(book: Book, sums: _Sums) -> RollupColumns:
 
 
 @lru_cache(maxsize=256)  # the same function each time, by which a dictionary knows what it has computed
-def _dims_of(position: int) -> Callable[[Sequence[Tail]], pa.StringArray]:
-    return lambda tails: pa.array([tail.rollup_dims[position] for tail in tails], type=pa.string())
+def _dims_of(position: int) -> Callable[[Sequence[Tail]], tuple[pa.StringArray, Int64s]]:
+    """Return what makes the dimension values of one rollup, in key order, with each tail's place among them."""
+    return lambda tails: ranked(texts_of([tail.rollup_dims[position] for tail in tails]))
 
 
-def _currencies_of(tails: Sequence[Tail]) -> pa.StringArray:
-    return pa.array([tail.currency for tail in tails], type=pa.string())
+def _currencies_of(tails: Sequence[Tail]) -> tuple[pa.StringArray, Int64s]:
+    return ranked(texts_of([tail.currency for tail in tails]))
 
 
 def _joined(columns: Sequence[Any]) -> Any:  # noqa: ANN401 - columns of one kind
@@ -301,7 +303,8 @@ def _joined(columns: Sequence[Any]) -> Any:  # noqa: ANN401 - columns of one kin
 
 
 def _balances(sums: _Sums) -> BalanceColumns:
-    currencies, currency = ranked(sums.tails.derived(_currencies_of), sums.tail)
+    currencies, currency_of = sums.tails.summed(_currencies_of)
+    currency = currency_of[sums.tail]
     first, events, _, amount, checksum = sums.over(currency)
     group = sums.group[first]
     return BalanceColumns(
