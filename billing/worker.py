@@ -14,7 +14,6 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from billing import metrics
-from billing.charge import Pricer
 from billing.cursor import Bounds, Claim, Standing, begun_late, check_within
 from billing.engine import (
     MAIN,
@@ -34,6 +33,7 @@ from billing.heap import give_memory_back, share_heap
 from billing.limits import Limits
 from billing.policy import backoff_ms
 from billing.ports import Ownership, Reader, Refused, Source, Store
+from billing.pricing import Pricer
 from billing.vitals import Vitals
 from sharding.shardmap import ShardMap
 
