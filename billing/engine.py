@@ -191,7 +191,7 @@ class Engine:
         if reader == MAIN:
             assert self._main is not None, "the main reader was positioned before it read"
             self._main.update({p: span.stop for p, span in records.spans.items() if p in self._main})
-        slices = self._slices(records)
+        slices = self.slices(records)
         for lane in lanes:
             lane.take(slices[lane.shard], now_ms)
         return self.tick(now_ms)
@@ -260,6 +260,12 @@ class Engine:
         """Tell whether nothing is in flight and nothing waits for a shard that answers."""
         return not any(lane.busy or (lane.claimed and lane.pending) for lane in self.lanes)
 
+    def slices(self, records: Records) -> list[Slice]:
+        """Decode, price and route what was read: a slice for each shard, which depends on nothing but the records."""
+        events, undecodable = self._decoder.decode(records.partition, records.offset, records.payload)
+        charges, unpriced = charge(events, self._pricer, self._routing_names)
+        return route_charges(records.spans, charges, [*undecodable, *unpriced], self._map)
+
     # --- decisions ---
 
     def _set_back(self, now_ms: int) -> None:
@@ -267,11 +273,6 @@ class Engine:
         self._blocked_since_ms = None
         for lane in self.lanes:
             lane.set_back(now_ms)
-
-    def _slices(self, records: Records) -> list[Slice]:
-        events, undecodable = self._decoder.decode(records.partition, records.offset, records.payload)
-        charges, unpriced = charge(events, self._pricer, self._routing_names)
-        return route_charges(records.spans, charges, [*undecodable, *unpriced], self._map)
 
     def _fed_by(self, reader: int) -> list[Lane]:
         if reader == MAIN:

@@ -5,6 +5,7 @@ Owns the invariants of exactly-once and conservation, and the comparison with th
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from billing.reads.balance import as_of
 from billing.tail import Tail
 from billing.voids import VOIDED_RULE
 from billing.wire import Reason
-from generators import oracle
+from generators import oracle, oracle_book
 from rules.columns import PICO_PLACES, Decimals
 from tests.simulation.log import Place
 from tests.simulation.plan import CUMULATIVE, Fact, Identity, Plan, Spreading, pricer
@@ -140,7 +141,9 @@ def check_end(plan: Plan, shards: Sequence[MemoryShard]) -> None:
     if plan.spreading is Spreading.ANYWHERE_WITH_CONFLICTS:
         winners = _winners(order, plan.facts, billed)
         order = sorted(order, key=lambda place: place not in winners)
-    expected = oracle.run([_UNREADABLE if place in cursed else payloads[place] for place in order], plan.book)
+    expected = oracle.run(
+        [_UNREADABLE if place in cursed else payloads[place] for place in order], _oracle_book(plan.book)
+    )
     cursors = [cursor for shard in shards for cursor in shard.tables.cursors.values()]
     accepted, duplicates = (sum(getattr(cursor, name) for cursor in cursors) for name in ("accepted", "duplicates"))
     if plan.voids and plan.spreading is not Spreading.BY_ACCOUNT:  # an event that comes after its void is a repeat
@@ -170,6 +173,11 @@ def check_end(plan: Plan, shards: Sequence[MemoryShard]) -> None:
         if rule in counting
     }
     expect("counters", _counters(shards, lambda _, account, rule: (account, rule)), used)
+
+
+@lru_cache(maxsize=2)
+def _oracle_book(book: Path) -> oracle_book.Book:
+    return oracle_book.load(book)
 
 
 def check_counters(shard: MemoryShard, book: Path, records: Counts) -> None:
