@@ -9,13 +9,13 @@ from typing import Final, Protocol
 import attrs
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from billing.credit import NO_CREDITS, Credits, taken
 from billing.credits import refused_credits, with_terms
 from billing.digest import UInt64s
 from billing.event import Events, Payloads, Rejected
+from billing.hash64 import Bytes
 from billing.kept import KEPT_BYTES_MAX, kept_texts, too_long
 from billing.tail import Tail, concat_tails, tails_of
 from billing.wire import Reason
@@ -32,7 +32,9 @@ from rules.columns import (
     Lines,
     Priced,
     Usage,
+    texts_of,
 )
+from rules.compiled import compiled, item, put, text_buffers
 
 DIMENSION_BYTES_MAX: Final = 64  # a wider value is not a low-cardinality dimension; it would widen every rollup key
 FOREIGN_SEPARATOR: Final = " "  # not an identifier character, so "origin id" cannot be somebody's id
@@ -295,13 +297,42 @@ def _currency_index(book: Book, currency: str) -> int:
 
 
 def _keys(events: Events, rows: NDArray[np.int64], home: Bools) -> pa.StringArray:
-    keys = events.id.take(pa.array(rows))
     if home.all():
-        return keys
-    accounts, origins = events.account.values, events.account.codes[rows[~home]].tolist()
-    foreign = keys.filter(pa.array(~home)).to_pylist()
-    named = [accounts[code] + FOREIGN_SEPARATOR + key for code, key in zip(origins, foreign, strict=True)]
-    return pc.replace_with_mask(keys, pa.array(~home), pa.array(named, type=pa.string()))
+        return events.id.take(pa.array(rows))
+    ids, accounts = text_buffers(events.id), text_buffers(events.account.values.derived(texts_of))
+    lengths = np.diff(ids[1])[rows] + np.where(home, 0, np.diff(accounts[1])[events.account.codes[rows]] + 1)
+    ends = np.zeros(len(rows) + 1, dtype=np.int32)
+    np.cumsum(lengths, out=ends[1:])
+    out = np.empty(ends[-1], dtype=np.uint8)
+    _write_keys(*ids, *accounts, events.account.codes, rows, home, out)
+    return pa.StringArray.from_buffers(len(rows), pa.py_buffer(ends), pa.py_buffer(out))
+
+
+@compiled
+def _write_keys(
+    ids: Bytes,
+    id_bounds: Int32s,
+    accounts: Bytes,
+    account_bounds: Int32s,
+    codes: Int32s,
+    rows: Int64s,
+    home: Bools,
+    out: Bytes,
+) -> None:
+    """Write the key of each part: the id of its event, after the event's account where another one is charged."""
+    at = 0
+    for part in range(len(rows)):
+        row = rows[part]
+        if not home[part]:
+            code = item(codes, row)
+            for place in range(item(account_bounds, code), item(account_bounds, code + 1)):
+                put(out, at, item(accounts, place))
+                at += 1
+            put(out, at, ord(FOREIGN_SEPARATOR))
+            at += 1
+        for place in range(item(id_bounds, row), item(id_bounds, row + 1)):
+            put(out, at, item(ids, place))
+            at += 1
 
 
 def _too_wide(events: Events, book: Book) -> dict[int, tuple[Reason, str]]:
