@@ -72,12 +72,12 @@ class Lane:
     @property
     def claimed(self) -> bool:
         """Tell whether the lane knows where its shard stands."""
-        return self.state in {State.READY, State.LOOKING, State.APPLYING} and not self.reclaim
+        return self.state in (State.READY, State.LOOKING, State.APPLYING) and not self.reclaim
 
     @property
     def busy(self) -> bool:
         """Tell whether the store is working for this lane."""
-        return self.state in {State.CLAIMING, State.LOOKING, State.APPLYING}
+        return self.state in (State.CLAIMING, State.LOOKING, State.APPLYING)
 
     @property
     def full(self) -> bool:

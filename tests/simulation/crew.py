@@ -37,7 +37,6 @@ from tests.simulation.shares import told
 
 Call = ClaimCursors | Look | Apply
 
-AFRESH: Final = 16  # reads of an engine between two that it decodes and prices itself: that is a third of all the work
 _PARTS_MAX: Final = 2  # an event of either book charges its account and perhaps a reseller
 
 
@@ -74,13 +73,12 @@ class _Engine(Engine):
     def __init__(self, plan: Plan, versions: Versions) -> None:
         pricer = pricer_at(plan.book, versions.book)
         super().__init__(LOG_NAME, plan.map_of(versions), pricer, plan.limits)
-        self._shares = plan.shares.by(pricer)
-        self._reads = 0
+        self._shares = plan.shares
+        self._known = plan.shares.by(pricer)
 
     def slices(self, records: Records) -> list[Slice]:
-        known = [share.within(records.spans) for share in self._shares]
-        self._reads += 1
-        if self._reads % AFRESH != 1:
+        known = [share.within(records.spans) for share in self._known]
+        if not self._shares.is_afresh():
             return known
         afresh = super().slices(records)
         expect("what a record comes to wherever it is read", list(map(told, afresh)), list(map(told, known)))
