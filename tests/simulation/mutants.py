@@ -40,6 +40,10 @@ def _nothing(*_: object, **__: object) -> Any:
     return {}
 
 
+def _no_rows(*_: object) -> list[Any]:
+    return []
+
+
 def _never(*_: object, **__: object) -> bool:
     return False
 
@@ -282,6 +286,7 @@ ENGINE: Final[dict[str, Mutant]] = {
     "a batch that was settled stays settled after a rollback": Mutant(
         Transaction, "settled", _settled_once(), quick=False
     ),
+    "credits are not written": Mutant(fold_module, "credit_rows", _no_rows),
     "every batch begins at the first tier": Mutant(Transaction, "settled", _settled_by_nothing),
     "counters are read before the transaction that writes them": Mutant(
         MemoryShard, "_settled", _read_before_the_last_write

@@ -69,9 +69,7 @@ class Shard:
 
     def serve(self, session: Session, call: ClaimCursors | Look | Apply) -> Answer:
         """Do what a call asks for, in one instant."""
-        if session.generation is None and not self.down:
-            session.generation = self.generation
-        if self.down or session.generation != self.generation:
+        if not self._is_connected(session):
             return Refused(Reaction.RECONNECT, f"{self.name}: no connection")
         match call:
             case Look():
@@ -82,6 +80,18 @@ class Shard:
                 answer = self._apply(call.transaction)
         self._on_write()
         return answer
+
+    def roll_back(self, session: Session, call: ClaimCursors | Look | Apply, reaction: Reaction) -> Refused:
+        """Begin what a call asks for and roll it back."""
+        if isinstance(call, Apply) and self._is_connected(session):
+            self._faults[Fault.ROLLED_BACK] += 1
+            self.memory.roll_back(call.transaction)
+        return Refused(reaction, f"{self.name}: rolled back")
+
+    def _is_connected(self, session: Session) -> bool:
+        if session.generation is None and not self.down:
+            session.generation = self.generation
+        return not self.down and session.generation == self.generation
 
     def fail_over(self, lost: int) -> list[str]:
         """Become a copy that lacks the last writes; returns what was lost, in words."""

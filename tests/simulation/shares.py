@@ -21,7 +21,7 @@ from rules.pricer import Pricer
 from sharding.shardmap import ShardMap
 from tests.simulation.log import Place
 
-AFRESH: Final = 20  # reads of a run between two that are decoded and priced anew: all of them would be half of the work
+AFRESH: Final = 40  # reads of a run between two that are decoded and priced anew: all of them would be half of the work
 
 
 @attrs.frozen(eq=False)
