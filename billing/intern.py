@@ -13,7 +13,7 @@ from billing.hash64 import Bytes
 from rules.columns import MISSING, Coded, Dictionary, Int32s, Int64s
 from rules.compiled import compiled, item, put
 
-TEXTS_MAX: Final = 1 << 15  # remembered a column, about 5 MB; past it a new dictionary is begun
+TEXTS_MAX: Final = 1 << 14  # remembered a column, about 3 MB; past it a new dictionary is begun
 _ROOM: Final = 1 << 10  # texts that there is room for at first; most columns have few
 
 

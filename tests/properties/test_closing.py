@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.cursor import Claim
+from billing.dedupe import part_keys
 from billing.due import NotEndedError
 from billing.errors import SettingsError
-from billing.fold import part_keys
 from billing.ports import Applied
 from generators import oracle, oracle_book, oracle_close
 from generators.oracle_period import name_of

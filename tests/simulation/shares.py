@@ -14,8 +14,8 @@ import attrs
 import numpy as np
 
 from billing.batch import Slice, Spans, route_charges
-from billing.charge import charge
 from billing.event import Decoder
+from billing.pricing import charge
 from billing.rows import decimal_texts
 from rules.pricer import Pricer
 from sharding.shardmap import ShardMap
