@@ -12,8 +12,10 @@ from typing import Any, Final
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
 from billing.batch import Slice, Spans, route_charges
+from billing.charge import Charges
 from billing.event import Decoder
 from billing.pricing import charge
 from billing.rows import decimal_texts
@@ -29,6 +31,7 @@ class Share:
     """One shard's share of a log: its parts and rejects, in order of partition and offset."""
 
     whole: Slice
+    _taken: dict[tuple[tuple[int, int], ...], tuple[Charges, NDArray[np.uint16]]] = attrs.Factory(dict)
 
     def within(self, spans: Spans) -> Slice:
         """Return what a worker makes of these spans of the log for this shard."""
@@ -47,10 +50,13 @@ class Share:
         ]
         if not rows:
             return Slice(spans, self._nothing.charges, self._nothing.slot, rejects)
-        mask = np.zeros(len(self._places), dtype=np.bool_)
-        for first, stop in rows:
-            mask[first:stop] = True
-        return Slice(spans, self.whole.charges.take(mask), self.whole.slot[mask], rejects)
+        known = self._taken.get(tuple(rows))
+        if known is None:
+            mask = np.zeros(len(self._places), dtype=np.bool_)
+            for first, stop in rows:
+                mask[first:stop] = True
+            known = self._taken[tuple(rows)] = self.whole.charges.take(mask), self.whole.slot[mask]
+        return Slice(spans, *known, rejects)
 
     @cached_property
     def _places(self) -> list[Place]:
