@@ -52,7 +52,7 @@ def failure_of(seed: int) -> BaseException | None:
     return None
 
 
-@pytest.mark.parametrize("name", [name for name, mutant in ENGINE.items() if ALL or mutant.quick])
+@pytest.mark.parametrize("name", ENGINE)
 def test_the_simulation_notices_a_defect(
     name: str, monkeypatch: pytest.MonkeyPatch, killed: list[tuple[str, ...]]
 ) -> None:

@@ -79,7 +79,7 @@ def test_the_page_adds_campaigns_up() -> None:
     line = {"first_seed": 0, "stop_seed": 2, "commit": "c", "date": "d", "faults": {"crash": 700}, **counts}
     table = {"commit": "m", "date": "n", "rows": [["no guard", "a place", "a seed", "3 seeds"]]}
     page = page_of([line, line], table)
-    assert "In all: 4 seeds, 2,000 events, 60 transactions, 8 simulated seconds, 0 failed. Every shard" in page
+    assert "In all: 4 seeds, 2,000 events, 60 transactions, 8 simulated seconds, 0 failed." in page
     assert "| crash | 1,400 |" in page
     assert "| no guard | a place | a seed | 3 seeds |" in page
     sentence = sentence_of([line, line], table)
