@@ -313,6 +313,9 @@ class Engine:
 
     def _detach_slow(self, now_ms: int) -> list[Effect]:
         """Detach a full lane that fails, or that has held up idle lanes for too long."""
+        if not self._crowded and not any(lane.full for lane in self.lanes):  # as it is most of the time
+            self._blocked_since_ms = None
+            return []
         attached = self._attached()
         enough = self._limits.batch_events_max if self._crowded else self._limits.buffer_events_max
         full = [lane for lane in attached if lane.full or lane.pending_events >= enough]
