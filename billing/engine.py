@@ -61,6 +61,16 @@ class Seek:
 
 
 @attrs.frozen
+class Check:
+    """Ask the log whether it reaches these offsets: a shard has applied what lies below, and no reader has been there.
+
+    A reader behind them would not notice that a log lost its end, and what comes there next would be taken for applied.
+    """
+
+    positions: Mapping[int, int]
+
+
+@attrs.frozen
 class CloseReader:
     """Stop a reader and forget it."""
 
@@ -92,7 +102,7 @@ class Troubled:
     detail: str
 
 
-Effect = ClaimCursors | Apply | Look | Seek | CloseReader | Halt | Settled | Troubled
+Effect = ClaimCursors | Apply | Look | Seek | Check | CloseReader | Halt | Settled | Troubled
 
 
 class Engine:
@@ -156,7 +166,7 @@ class Engine:
                     )
                 ]
         lane.stand(answer.positions, now_ms)
-        return self._close_catchup(shard) + self.tick(now_ms)
+        return [*self._close_catchup(shard), *self._check_ahead(answer.positions), *self.tick(now_ms)]
 
     def looked(self, shard: int, answer: Mapping[PartKey, Known] | Refused, now_ms: int) -> list[Effect]:
         """Take a shard's answer to Look."""
@@ -288,7 +298,14 @@ class Engine:
             partition: main_start([lane.positions[partition] for lane in claimed], self._limits.buffer_events_max)
             for partition in self._starts
         }
-        return [Seek(MAIN, dict(self._main))]
+        furthest = {partition: max(lane.positions[partition] for lane in claimed) for partition in self._starts}
+        return [Seek(MAIN, dict(self._main)), *self._check_ahead(furthest)]
+
+    def _check_ahead(self, positions: Mapping[int, int]) -> list[Effect]:
+        """Check where cursors stand that the main reader has yet to come to; those behind it are where it has been."""
+        main = self._main or {}
+        ahead = {partition: at for partition, at in positions.items() if at > main.get(partition, at)}
+        return [Check(ahead)] if ahead else []
 
     def _catch_up(self) -> list[Effect]:
         effects: list[Effect] = []

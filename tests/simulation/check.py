@@ -22,7 +22,7 @@ from billing.reads.balance import as_of
 from billing.tail import Tail
 from billing.voids import VOIDED_RULE
 from billing.wire import Reason
-from generators import oracle, oracle_book
+from generators import oracle, oracle_book, oracle_files
 from rules.columns import PICO_PLACES, Decimals
 from tests.simulation.log import Place
 from tests.simulation.plan import CUMULATIVE, Fact, Identity, Plan, Spreading, pricer
@@ -184,7 +184,7 @@ def check_end(plan: Plan, shards: Sequence[MemoryShard]) -> None:
 
 @lru_cache(maxsize=2)
 def _oracle_book(book: Path) -> oracle_book.Book:
-    return oracle_book.load(book)
+    return oracle_files.load(book)
 
 
 def check_counters(shard: MemoryShard, book: Path, records: Counts) -> None:

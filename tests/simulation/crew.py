@@ -15,6 +15,7 @@ from billing.cursor import check_within
 from billing.engine import (
     MAIN,
     Apply,
+    Check,
     ClaimCursors,
     CloseReader,
     Effect,
@@ -173,6 +174,8 @@ class Worker:
                     self._world.call(self, effect)
                 case Seek(reader=number, positions=positions):
                     self._seek(number, positions)
+                case Check(positions=positions):
+                    self._check(positions)
                 case CloseReader(reader=number):
                     self._world.clock.say(self.name, "closes reader", number)
                     del self.readers[number]
@@ -192,11 +195,7 @@ class Worker:
 
     def _seek(self, number: int, positions: Mapping[int, int]) -> None:
         self._world.clock.say(self.name, "seeks reader", number, dict(positions))
-        try:
-            bounds = self._plan.log.bounds(positions, self._world.clock.now_ms)
-            check_within(LOG_NAME, positions, bounds)
-        except LogChangedError as error:
-            self._world.halted(self, error)
+        if not self._check(positions):
             return
         reader = self.readers.get(number)
         if reader is None:
@@ -209,6 +208,15 @@ class Worker:
         others = len(self.readers) - (MAIN in self.readers)
         if others > self._plan.limits.catchup_readers_max:
             raise SimulationError(f"{self.name} has {others} catch-up readers")
+
+    def _check(self, positions: Mapping[int, int]) -> bool:
+        """Ask the log whether it still has what cursors ask for; a worker that hears that it has not halts."""
+        try:
+            check_within(LOG_NAME, positions, self._plan.log.bounds(positions, self._world.clock.now_ms))
+        except LogChangedError as error:
+            self._world.halted(self, error)
+            return False
+        return True
 
     def _check_buffers(self) -> None:
         limits = self._plan.limits

@@ -130,6 +130,8 @@ def sentence_of(campaigns: Sequence[Mapping[str, Any]], mutants: Mapping[str, An
         f"Simulation of the engine, `make simulate`, {total['seeds']:,} seeds so far: {total['events']:,} events in "
         f"{total['transactions']:,} transactions under {kinds} kinds of faults, {total['failed']:,} seeds failed"
     )
+    if total["failed"]:
+        text += " and showed [defects](ops/defects.md)"
     if mutants is not None:
         noticed = sum(row[2] != NOTHING for row in mutants["rows"])
         text += f"; `make mutants`: {noticed} of {len(mutants['rows'])} deliberate defects noticed"
@@ -169,6 +171,11 @@ def page_of(campaigns: Sequence[Mapping[str, Any]], mutants: Mapping[str, Any] |
     counts = ", ".join(f"{total[name]:,} {name.replace('_', ' ')}" for name in _COUNTS)
     slowest_ms = max((line.get("caught_up_ms_max", 0) for line in campaigns), default=0)
     text += ["", f"In all: {counts}."]
+    failed = [seed for line in campaigns for seed in line.get("failed_seeds", ())]
+    if failed:
+        text += [
+            f"Seeds {', '.join(map(str, failed))} failed; what they have shown is among the [defects](defects.md)."
+        ]
     if slowest_ms:
         text += [
             f"Every shard had applied the whole log within {slowest_ms:,} simulated milliseconds of the last fault;"

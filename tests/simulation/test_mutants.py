@@ -26,7 +26,7 @@ SEEDS = range(400)
 
 def seeds_for(known: int) -> Iterable[int]:
     """Return the seeds to try, in order."""
-    return SEEDS if ALL else (known, *SEEDS)
+    return (*SEEDS, known) if ALL else (known, *SEEDS)
 
 
 def place_of(mutant: EngineMutant | StatementMutant) -> str:
