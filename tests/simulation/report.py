@@ -173,9 +173,7 @@ def page_of(campaigns: Sequence[Mapping[str, Any]], mutants: Mapping[str, Any] |
     text += ["", f"In all: {counts}."]
     failed = [seed for line in campaigns for seed in line.get("failed_seeds", ())]
     if failed:
-        text += [
-            f"Seeds {', '.join(map(str, failed))} failed; what they have shown is among the [defects](defects.md)."
-        ]
+        text += [f"Seeds {', '.join(map(str, failed))} failed; what they showed is among the [defects](defects.md)."]
     if slowest_ms:
         text += [
             f"Every shard had applied the whole log within {slowest_ms:,} simulated milliseconds of the last fault;"
