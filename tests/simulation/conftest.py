@@ -36,4 +36,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         width = max(len(name) for name, *_ in killed)
         for name, _, by, after in killed:
             terminalreporter.write_line(f"  {name:{width}}  {by}, after {after}")
-        write_mutants(killed)
+        from tests.simulation.test_mutants import every_mutant  # noqa: PLC0415 - only then is there more to know
+
+        write_mutants(killed, every_mutant())

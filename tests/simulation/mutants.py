@@ -17,11 +17,14 @@ from billing import rows as rows_module
 from billing import voids as voids_module
 from billing.adapters.memory import MemoryShard
 from billing.batch import Slice, Span
+from billing.charge import Charges
 from billing.cursor import Claim, Standing
 from billing.engine import Effect, Engine, Seek
+from billing.event import Events, Rejected
 from billing.fold import CursorMove, Transaction, fold
 from billing.lane import Lane, State
 from billing.ports import Outcome, Reaction
+from billing.pricing import charge
 from billing.tiers import count
 from billing.voids import Known
 from rules.cumulative import Used
@@ -74,6 +77,11 @@ def _fold_without_bodies(batch: Slice, *rest: Any) -> Transaction:
     charges = attrs.evolve(batch.charges, digest=np.zeros_like(batch.charges.digest))
     bodiless = {key: attrs.evolve(known, digest=0) for key, known in existing.items()}
     return fold(attrs.evolve(batch, charges=charges), book, log, version, bodiless, poison)
+
+
+def _charge_by_company(events: Events, *rest: Any) -> tuple[Charges, list[Rejected]]:
+    charges, rejects = charge(events, *rest)
+    return attrs.evolve(charges, amount=charges.amount.times(len(events))), rejects
 
 
 def _split_and_forget(piece: Slice, events_max: int) -> tuple[Slice, None]:
@@ -273,6 +281,7 @@ ENGINE: Final[dict[str, Mutant]] = {
     "quarantine is not written": Mutant(MemoryShard, "apply", _apply_without_quarantine),
     "no record is found": Mutant(MemoryShard, "existing", _nothing),
     "records that exist are sent again": Mutant(engine_module, "fold", _fold_without_existing),
+    "an event costs more in company": Mutant(engine_module, "charge", _charge_by_company),
     "bodies are not compared": Mutant(engine_module, "fold", _fold_without_bodies, seed=1),
     "a lane believes its buffer, not the shard's cursors": Mutant(Lane, "stand", _stand_on_the_buffer, seed=24),
     "a detached lane believes that it has what it dropped": Mutant(Lane, "detach", _detach_and_stay, seed=3),

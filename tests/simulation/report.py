@@ -99,12 +99,15 @@ def keep_campaign(tally: Tally, first: int, stop: int, seconds: float, begun: Ma
     write_page()
 
 
-def write_mutants(rows: Sequence[tuple[str, ...]]) -> None:
-    """Keep the table of mutants and write the page anew.
+def write_mutants(tried: Sequence[tuple[str, ...]], every: Sequence[tuple[str, str]]) -> None:
+    """Keep what mutants have shown, beside what was known of those that were not tried, and write the page anew.
 
-    A row: the defect, what it changes, what noticed it (or NOTHING), after how much.
+    A row: the defect, what it changes, what noticed it (or NOTHING), after how much. every: the first two of all rows.
     """
-    MUTANTS.write_text(json.dumps({**now(), "rows": rows}, indent=1) + "\n")
+    commit, table = now()["commit"], mutants()
+    rows = {(row[0], row[1]): row for row in (table["rows"] if table is not None else ())}
+    rows |= {(row[0], row[1]): [*row, commit] for row in tried}
+    MUTANTS.write_text(json.dumps({"rows": [rows[one] for one in every if one in rows]}, indent=1) + "\n")
     write_page()
 
 
@@ -184,10 +187,14 @@ def page_of(campaigns: Sequence[Mapping[str, Any]], mutants: Mapping[str, Any] |
     if mutants is not None:
         rows = mutants["rows"]
         noticed = sum(row[2] != NOTHING for row in rows)
-        one_run = f"{len(rows)} deliberate defects, one at a time, at commit {mutants['commit']} on {mutants['date']}"
-        text += ["", "## Mutants", "", f"{one_run}: {noticed} noticed. Those of the engine meet the seeds from 0 on,"]
-        text += ["those of statements the tests of the contract that concern them."]
-        text += ["", "| Defect | What is changed | Noticed by | After |", "|---|---|---|---|"]
+        text += [
+            "",
+            "## Mutants",
+            "",
+            f"{len(rows)} deliberate defects, one at a time: {noticed} noticed. Those of the",
+        ]
+        text += ["engine meet the seeds from 0 on, those of statements the tests of the contract that concern them."]
+        text += ["", "| Defect | What is changed | Noticed by | After | Commit |", "|---|---|---|---|---|"]
         text += [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join(text) + "\n"
 

@@ -38,6 +38,11 @@ def place_of(mutant: EngineMutant | StatementMutant) -> str:
     return f"`{module}.{mutant.attribute}`"
 
 
+def every_mutant() -> list[tuple[str, str]]:
+    """Return the name of each mutant and what it replaces."""
+    return [(name, place_of(mutant)) for name, mutant in (*ENGINE.items(), *STATEMENTS.items())]
+
+
 def counted(number: int, what: str) -> str:
     """Return a number of things in words."""
     return f"{number} {what}{'' if number == 1 else 's'}"
