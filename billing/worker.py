@@ -18,6 +18,7 @@ from billing.cursor import Bounds, Claim, Standing, begun_late, check_within
 from billing.engine import (
     MAIN,
     Apply,
+    Check,
     ClaimCursors,
     CloseReader,
     Effect,
@@ -283,6 +284,8 @@ class Worker:
                 case Seek():
                     self._seeking[effect.reader] = effect
                     self._start(self._seek(effect), None)
+                case Check():
+                    self._start(self._check(effect.positions), None)
                 case CloseReader():
                     self._start(self._close_reader(effect.reader), None)
                 case Settled():
@@ -296,7 +299,7 @@ class Worker:
     async def _seek(self, effect: Seek) -> None:
         number = effect.reader
         if effect.positions:
-            check_within(self._source.log, effect.positions, await self._bounds(effect.positions))
+            await self._check(effect.positions)
         if self._seeking.get(number) is not effect:
             return  # superseded while asking
         fresh = number not in self._readers
@@ -308,6 +311,9 @@ class Worker:
             del self._seeking[number]
         if fresh and number in self._readers:  # it may have been closed while it sought
             self._start(self._feed(number), number)
+
+    async def _check(self, positions: Mapping[int, int]) -> None:
+        check_within(self._source.log, positions, await self._bounds(positions))
 
     async def _close_reader(self, number: int) -> None:
         self._seeking.pop(number, None)
