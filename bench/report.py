@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 import msgspec
 
-from bench.figures import Throughput, percentile
+from bench.figures import Point, Throughput, percentile
 from bench.kernel import KernelTimes, ScaleTimes
 from bench.scenario import Scenario
 
@@ -37,7 +37,8 @@ class RunResult:
     seconds: that work was going on for; prefill: (events, seconds) put into the log ahead, None for open loop;
     cores_used: by group; per_second: growth of counters by name; latency_ms: of every probe,
     append to visible; disk_bytes_event: database files, their growth by event; ran_dry: the log ended before the time;
-    audit_differences: 0 is a clean audit.
+    audit_differences: 0 is a clean audit; points: what went on second by second; unread: how many of these moments lack
+    the workers' counters.
     """
 
     scenario: Scenario
@@ -55,16 +56,23 @@ class RunResult:
     disk_bytes_event: float | None
     ran_dry: bool
     audit_differences: int
+    points: tuple[Point, ...] = ()
+    unread: int = 0
 
 
 def run_text(result: RunResult) -> str:
     """Return a run as lines of text."""
     scenario, speed = result.scenario, result.throughput
+    told = f"{speed.window_seconds:.0f}"
     load = "saturated" if scenario.rate_per_second is None else f"{scenario.rate_per_second:,.0f} events/s offered"
     rows = [
         ("events", f"{result.events:,} in {result.seconds:.1f} s"),
-        ("events/s", f"{speed.mean:,.0f} (10-second windows: {speed.window_min:,.0f} to {speed.window_max:,.0f})"),
+        (
+            "events/s",
+            f"{speed.mean:,.0f} ({told}-second windows: {speed.window_min:,.0f} to {speed.window_max:,.0f})",
+        ),
         ("transactions/s", f"{result.per_second.get('transactions', 0):,.1f}"),
+        ("statements/s", f"{result.per_second.get('statements', 0):,.1f}"),
         *(
             (f"{table} rows/s", f"{result.per_second.get(table, 0):,.0f}")
             for table in ("records", "tiers", "rollups", "balances")
