@@ -14,11 +14,11 @@ import attrs
 
 from bench import measure
 from bench.accounts import DistributionError
+from bench.errors import MeasureError
 from bench.law import LEVELS_MIN
 from bench.measure import Tell
 from bench.measured import Capacity, MeasurementError, Run, latency, level
 from bench.scenario import Database, Scenario
-from bench.system import MeasureError
 from billing.adapters.files import PARTITION, FileSource
 from billing.errors import SourceError
 from billing.event import Decoder

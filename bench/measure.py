@@ -18,21 +18,14 @@ from typing import Final
 from sqlalchemy import text
 
 from bench import kernel, scale
+from bench.errors import MeasureError
 from bench.figures import Sample, cpu_cores, growth, points, throughput, worked
 from bench.kernel import KernelTimes, ScaleTimes
 from bench.probe import Probe
 from bench.report import RunResult
 from bench.sampler import Sampler, settled, statuses
 from bench.scenario import Scenario
-from bench.system import (
-    SCRAPE_SECONDS_MAX,
-    MeasureError,
-    Workers,
-    disk_bytes,
-    machine,
-    pids_of,
-    servers_of,
-)
+from bench.system import SCRAPE_SECONDS_MAX, Workers, disk_bytes, machine, pids_of, servers_of
 from bench.topic import ends
 from billing.adapters.sql import run as run_sql
 from billing.cli.setup import Deployment, deployment

@@ -11,9 +11,9 @@ from typing import Final
 import attrs
 from confluent_kafka import Producer
 
+from bench.errors import MeasureError
 from bench.sampler import connect, one
 from bench.scenario import Scenario
-from bench.system import MeasureError
 from billing.config.deployment import Deployment
 from billing.config.source_settings import KafkaSource
 from billing.config.store_url import MysqlUrl

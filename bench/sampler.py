@@ -12,8 +12,9 @@ from typing import Any, Final
 import asyncmy
 from sqlalchemy import Connection, text
 
+from bench.errors import MeasureError
 from bench.figures import Sample
-from bench.system import MeasureError, Workers, counters, cpu_seconds, machine_cpu_seconds, rss_bytes_max
+from bench.system import Workers, counters, cpu_seconds, machine_cpu_seconds, rss_bytes_max
 from billing.adapters.sql import run as run_sql
 from billing.config.deployment import Deployment
 from billing.config.store_url import MysqlUrl

@@ -13,6 +13,7 @@ from generators.workload import Workload
 
 Database = Literal["mariadb", "mysql"]
 
+SHARDS_MAX: Final = 16
 WORKERS_MAX: Final = 16
 PARTITIONS_EACH_WORKER: Final = 4  # shares stay even when a worker more or less takes part
 # What is put into the log ahead for each second of a saturated run: more than the system does today, so that it never

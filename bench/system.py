@@ -16,8 +16,8 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 
+from bench.errors import MeasureError
 from bench.report import Machine
-from billing.errors import BillingError
 from ops.local import stack
 from ops.local.errors import StackMissingError
 from ops.local.process import free_port, port_is_free
@@ -39,10 +39,6 @@ _COUNTERS: Final = {
         for table in ("records", "tiers", "rollups", "balances")
     },
 }
-
-
-class MeasureError(BillingError):
-    """A run cannot be measured. Reaction: the command stops and says why."""
 
 
 def machine(servers: Sequence[str] = ()) -> Machine:

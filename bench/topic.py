@@ -3,6 +3,7 @@
 A shell: owns a consumer that belongs to no group. Must not know what is measured.
 """
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Final
@@ -10,12 +11,13 @@ from typing import Final
 import numpy as np
 from confluent_kafka import Consumer, TopicPartition
 
-from bench.system import MeasureError
+from bench.errors import MeasureError
 from billing.batch import Span
 from billing.config.source_settings import KafkaSource
 from billing.ports import Records
 
 ANSWER_SECONDS_MAX: Final = 30.0  # a broker that is busy writing answers in less
+POLL_SECONDS: Final = 0.05  # the client waits for so long to give a full read, and gives what it has then
 
 
 def ends(source: KafkaSource) -> dict[int, int]:
@@ -45,11 +47,14 @@ def read(source: KafkaSource, stops: Mapping[int, int], records_max: int) -> Ite
     The topic has neither transactions nor gaps. Raises: MeasureError when the broker stops answering.
     """
     at = {partition: 0 for partition, stop in stops.items() if stop}
+    deadline = time.monotonic() + ANSWER_SECONDS_MAX
     with closing(_consumer(source)) as consumer:
         consumer.assign([TopicPartition(source.topic, partition, 0) for partition in at])
         while any(at[partition] < stops[partition] for partition in at):
-            messages = consumer.consume(records_max, ANSWER_SECONDS_MAX)
-            if not messages:
+            messages = consumer.consume(records_max, POLL_SECONDS)
+            if messages:
+                deadline = time.monotonic() + ANSWER_SECONDS_MAX
+            elif time.monotonic() > deadline:
                 raise MeasureError(
                     f"{source.topic}: no record came in {ANSWER_SECONDS_MAX:.0f} s; see the broker's log"
                 )
