@@ -16,6 +16,7 @@ from bench import measure
 from bench import reads as reading
 from bench.kernel import EVENTS as KERNEL_EVENTS
 from bench.reads_report import ReadsScenario, reads_text
+from bench.recorded import first
 from bench.report import as_json, kernels_text, run_text, scale_text
 from bench.scale import PREFIXES_MAX, PREFIXES_MIN, RULES_MAX, RULES_MIN
 from bench.scenario import PARTITIONS_EACH_WORKER, SHARDS_MAX, WORKERS_MAX, Database, Scenario
@@ -49,6 +50,7 @@ def run(
     events: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     seed: int = 1,
     book: Path | None = None,
+    events_file: Path | None = None,
     folder: Annotated[Path, Parameter(name="--dir")] = DEFAULT_FOLDER,
     config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
     json: Path | None = None,
@@ -78,6 +80,9 @@ def run(
     book
         The rulebook to price by; the telecom book without it. bench/books has one with linear prices only and one that
         counts every event, alike in everything else.
+    events_file
+        Recorded events to send instead of a model's: a file of JSON texts, one a line, plain, .gz or .zst; --book must
+        price them, and --events takes the first of them.
     folder
         Where to start the servers; they and their data are removed at the end, the logs of the workers stay.
     config
@@ -87,9 +92,11 @@ def run(
     plots
         A folder for pictures: throughput over time and as tables grow, each shard's part of it, latencies.
     """
+    if events_file is not None:
+        first(events_file)  # what is wrong with it is said before servers start
     if config is not None:
         shards = len(deployment(config).settings.shards)
-    scenario = Scenario(model_named(model), shards, workers, database, seconds, rate, events, seed, book)
+    scenario = Scenario(model_named(model), shards, workers, database, seconds, rate, events, seed, book, events_file)
     if config is not None:
         return _measure(scenario, config, json, plots)
     with servers(folder, shards, database, scenario.partitions, book) as started:

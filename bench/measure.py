@@ -17,7 +17,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from bench import kernel, scale
+from bench import kernel, recorded, scale
 from bench.errors import MeasureError
 from bench.figures import Sample, cpu_cores, growth, points, throughput, worked
 from bench.kernel import KernelTimes, ScaleTimes
@@ -159,7 +159,7 @@ async def _measured(
         if scenario.rate_per_second is not None:
             with config.with_name("bench-load.log").open("wb") as log:
                 load = subprocess.Popen(  # noqa: ASYNC220, S603 - it only starts; our own program and options
-                    _generate(scenario, config), stdout=log, stderr=log
+                    _sending(scenario, config), stdout=log, stderr=log
                 )
         started = time.monotonic()
         while samples[-1].events == samples[0].events:
@@ -188,7 +188,10 @@ async def _measured(
             load.wait()
 
 
-def _generate(scenario: Scenario, config: Path) -> list[str]:
+def _sending(scenario: Scenario, config: Path) -> list[str]:
+    """Return the command of an open-loop load."""
+    if scenario.events_file is not None:
+        return recorded.sending(scenario.events_file, config, scenario.rate_per_second or 0.0)
     options = {"--model": scenario.model, "--seed": scenario.seed, "--rate": scenario.rate_per_second}
     # Some more than the run needs: it must not end while the last seconds are measured.
     options["--events"] = scenario.events_in_log + round((scenario.rate_per_second or 0) * START_SECONDS_MAX)
@@ -200,12 +203,15 @@ def fill(scenario: Scenario, config: Path, tell: Tell) -> tuple[int, float]:
     """See that the log holds a saturated run's events ahead; returns how many it holds and the seconds that took.
 
     What earlier runs left counts; what is sent goes on where the log ends, since a repeat would be dropped, not billed.
+    A file is sent as it is.
     Raises: MeasureError, DeliveryError.
     """
     found, source = on_servers(config)
     sent = sum(ends(source).values())
     waiting = sent - asyncio.run(settled(found))
     done, missing = 0, max(0, scenario.events_in_log - waiting)
+    if scenario.events_file is not None:
+        missing = sum(map(len, recorded.blocks(scenario.events_file, scenario.events)))
 
     def advance(events: int) -> None:
         nonlocal done
@@ -214,7 +220,11 @@ def fill(scenario: Scenario, config: Path, tell: Tell) -> tuple[int, float]:
 
     started = time.monotonic()
     starts = range(sent, sent + missing, BLOCK_EVENTS)
-    blocks = (scenario.workload.payloads(start, min(start + BLOCK_EVENTS, sent + missing)) for start in starts)
+    blocks = (
+        (scenario.workload.payloads(start, min(start + BLOCK_EVENTS, sent + missing)) for start in starts)
+        if scenario.events_file is None
+        else recorded.blocks(scenario.events_file, scenario.events)
+    )
     if missing:
         produce(blocks, source.bootstrap, source.topic, settings=source.options, progress=advance)
     return waiting + missing, time.monotonic() - started

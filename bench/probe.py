@@ -12,6 +12,7 @@ import attrs
 from confluent_kafka import Producer
 
 from bench.errors import MeasureError
+from bench.recorded import first
 from bench.sampler import connect, one
 from bench.scenario import Scenario
 from billing.config.deployment import Deployment
@@ -21,6 +22,11 @@ from billing.config.store_url import MysqlUrl
 PROBE_SECONDS: Final = 0.05  # 20 probes a second load nothing, and make a p99 of minutes
 PROBE_POLL_SECONDS: Final = 0.001  # what looking too late adds to a latency, at most, next to the query's own time
 PROBE_WAIT_SECONDS_MAX: Final = 30.0
+
+
+def _example(scenario: Scenario) -> bytes:
+    """Return an event like those of the load."""
+    return scenario.workload.payloads(0, 1)[0] if scenario.events_file is None else first(scenario.events_file)
 
 
 @attrs.define(eq=False)
@@ -49,7 +55,7 @@ class Probe:
         self.stopping = False
         self._source = source
         self._mark = f"{time.time_ns():x}"
-        self._body = json.loads(scenario.workload.payloads(0, 1)[0])
+        self._body = json.loads(_example(scenario))
         self._targets = [self._target(found, number) for number in range(len(found.shardmap.shards))]
 
     def _target(self, found: Deployment, number: int) -> _Target:

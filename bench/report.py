@@ -4,6 +4,7 @@ Owns words, units and rounding. Must not know how figures come about.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
@@ -92,7 +93,7 @@ def run_text(result: RunResult) -> str:
         words = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, max {max(result.latency_ms):.1f} ms"
         rows.append(("append to visible", f"{words} ({len(result.latency_ms):,} probes)"))
     rows.append(("audit", "clean" if not result.audit_differences else f"{result.audit_differences:,} DIFFERENCES"))
-    heading = f"{scenario.model}, {scenario.shards} shards, {scenario.workers} workers, {load}"
+    heading = f"{scenario.traffic}, {scenario.shards} shards, {scenario.workers} workers, {load}"
     notes = (
         [f"the log held {result.prefill[0]:,} events ahead, sent in {result.prefill[1]:.0f} s"]
         if result.prefill
@@ -140,7 +141,14 @@ def machine_text(machine: Machine) -> str:
 def as_json(kind: str, command: str, value: object) -> bytes:
     """Return a document for machines: what it is, how to make it again, and every figure unrounded."""
     document: dict[str, Any] = {"kind": kind, "command": command, "result": value}
-    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(document, enc_hook=plain), indent=2) + b"\n"
+
+
+def plain(value: Any) -> str:  # noqa: ANN401 - whatever msgspec does not know
+    """Return the text of a path, for documents."""
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no place in a document")
 
 
 def again(command: str) -> str:

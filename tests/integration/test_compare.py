@@ -1,12 +1,16 @@
-"""The comparison on real servers, short: that everybody does the same work, not how fast."""
+"""The comparison, and a run of recorded events, on real servers, short: that the work is done, not how fast."""
 
+import subprocess
+
+from bench import measure, recorded, topic
 from bench.compare import compare
 from bench.contenders import Contender
 from bench.scenario import Scenario
 from generators import oracle
 from generators.population import Model
+from generators.workload import Workload
 from rules import books_path
-from tests.fleet import make_site
+from tests.fleet import PATIENCE_SECONDS, ROOT, make_site
 
 EVENTS = 400
 BOOK = books_path() / "telecom.yaml"
@@ -38,3 +42,19 @@ def test_every_contender_arrives_at_the_same_sums(tmp_path, kafka_server, mariad
     events = scenario.workload.payloads(0, EVENTS)
     assert site.amounts() == oracle.run(events, BOOK).balances
     assert {path.name for path in tmp_path.iterdir()}.isdisjoint({"units", "redis"})
+
+
+def test_recorded_events_are_billed_as_a_models_are(tmp_path, kafka_server, mariadb_servers):
+    """Else nobody could try the product with what really happened."""
+    site = make_site(tmp_path, kafka_server, mariadb_servers(1), BOOK)
+    events = Workload(model="skewed", seed=5).payloads(0, EVENTS)
+    path = tmp_path / "recorded.jsonl"
+    path.write_bytes(b"\n".join(events))
+    scenario = Scenario(Model.SKEWED, 1, 1, "mariadb", 1, events_file=path)
+    told = []
+    result = measure.run(scenario, site.config, lambda *words: told.append(words))
+    assert ("filling the log", EVENTS, EVENTS) in told
+    assert (result.events, result.prefill[0], result.ran_dry, result.audit_differences) == (EVENTS, EVENTS, True, 0)
+    assert site.amounts() == oracle.run(events, BOOK).balances
+    subprocess.run(recorded.sending(path, site.config, 100_000.0), cwd=ROOT, check=True, timeout=PATIENCE_SECONDS)
+    assert sum(topic.ends(site.found.settings.source).values()) == 2 * EVENTS  # a load that is paced
