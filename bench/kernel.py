@@ -11,13 +11,13 @@ import attrs
 import numpy as np
 
 from billing.batch import Slice, Span, route_charges
-from billing.charge import charge
 from billing.cursor import Standing
 from billing.engine import MAIN, Apply, ClaimCursors, Effect, Engine
 from billing.event import Decoder
 from billing.fold import Transaction, fold
 from billing.limits import Limits
 from billing.ports import Applied, Records
+from billing.pricing import charge
 from billing.tiers import used_of
 from billing.upsert import Dialect, counters_packet, packet
 from generators.population import Model

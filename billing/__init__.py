@@ -1,5 +1,5 @@
 """Billing: bytes -> events -> charges -> shard batches -> transactions -> rows -> balances.
 
-`event` decodes, `charge` prices, `batch` routes and folds, `upsert` plans the SQL, `adapters` apply it, `reads`
+`event` decodes, `pricing` prices, `batch` routes, `fold` folds, `upsert` plans the SQL, `adapters` apply it, `reads`
 has what is told of it. `engine` decides what happens when, without doing I/O; `worker` does it, as `config` says.
 """

@@ -3,51 +3,31 @@
 Owns the identity of what is written: which part a line belongs to and its number. Must not know shards or stores.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import attrs
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from billing.credit import NO_CREDITS, Credits, taken
-from billing.credits import refused_credits, with_terms
 from billing.digest import UInt64s
-from billing.event import Events, Payloads, Rejected
-from billing.kept import KEPT_BYTES_MAX, kept_texts, too_long
-from billing.tail import Tail, concat_tails, tails_of
-from billing.wire import Reason
-from rules.book import Book
+from billing.event import Payloads
+from billing.tail import Tail, concat_tails
 from rules.columns import (
     MISSING,
-    PICO_PLACES,
     Coded,
     Counter,
     Decimals,
     Dictionary,
     Int32s,
     Int64s,
-    Lines,
-    Priced,
-    Usage,
 )
 
-DIMENSION_BYTES_MAX: Final = 64  # a wider value is not a low-cardinality dimension; it would widen every rollup key
 FOREIGN_SEPARATOR: Final = " "  # not an identifier character, so "origin id" cannot be somebody's id
 
 Bools = NDArray[np.bool_]
-
-
-class Pricer(Protocol):
-    """What prices columns of usage: a pure function of (event, book)."""
-
-    book: Book
-
-    def price(self, usage: Usage) -> Priced:
-        """Return the priced lines and the rejected events."""
-        ...
 
 
 @attrs.frozen(eq=False)
@@ -162,161 +142,6 @@ class Charges:
                 for part, terms in piece.credits.items()
             },
         )
-
-
-def charge(events: Events, pricer: Pricer, routing_names: Iterable[str] = ()) -> tuple[Charges, list[Rejected]]:
-    """Price events into parts and lines; what cannot be priced comes back as rejects.
-
-    Each accepted event has a part for its own account, whose line 0 carries amount 0 if only others are charged: a
-    repeat then always meets a record to collide with, even if the book has changed in between. A void has one too, even
-    if nothing of it can be priced any more; its prices only say which accounts and counters are concerned. So has a
-    credit, which no rule prices.
-    """
-    book = pricer.book
-    priced = pricer.price(Usage(events.account, events.product, events.time_us, events.quantity, events.attributes))
-    refused = {
-        reject.event: (Reason(reject.reason), reject.detail)
-        for reject in priced.rejects
-        if not events.void[reject.event] and reject.event not in events.credits
-    }
-    refused |= refused_credits(events, book)
-    refused |= _too_wide(events, book)
-    kept = with_terms(kept_texts(events, book.keep), events.credits)
-    for row in too_long(kept):
-        refused.setdefault(row, (Reason.BAD_FIELD, f"kept attributes need more than {KEPT_BYTES_MAX} bytes"))
-    rejects = [
-        Rejected(
-            int(events.partition[row]),
-            int(events.offset[row]),
-            events.account.values[events.account.codes[row]],
-            reason,
-            detail,
-            events.payload[row],
-        )
-        for row, (reason, detail) in sorted(refused.items())
-    ]
-    accepted = np.ones(len(events), dtype=np.bool_)
-    accepted[list(refused)] = False
-    return _assemble(events, priced, accepted, kept, book, routing_names), rejects
-
-
-def _assemble(
-    events: Events, priced: Priced, accepted: Bools, kept: pa.StringArray, book: Book, routing_names: Iterable[str]
-) -> Charges:
-    lines = priced.lines
-    priced_lines = accepted[lines.event]
-    if events.credits:
-        priced_lines &= ~np.isin(lines.event, list(events.credits))
-    chosen = np.flatnonzero(priced_lines)
-    event = lines.event[chosen].astype(np.int64)
-    account = lines.account.codes[chosen].astype(np.int64)
-    rule = lines.rule[chosen].astype(np.int64)
-    quantity, amount = lines.quantity.take(chosen), lines.amount.take(chosen).rescaled(PICO_PLACES)
-    counter, use = lines.counter[chosen], lines.use.take(chosen)
-    foreign = account != events.account.codes[event]
-    has_home = np.zeros(len(events), dtype=np.bool_)
-    has_home[event[~foreign]] = True
-    lonely = np.flatnonzero(accepted & ~has_home)
-    if len(lonely):  # events that charge only others: add their line 0
-        event = np.concatenate([event, lonely])
-        account = np.concatenate([account, events.account.codes[lonely]])
-        zero_rules = _zero_rules(lines, events.account, lonely, book)
-        if events.credits:
-            zero_rules[np.isin(lonely, list(events.credits))] -= len(book.currencies)
-        rule = np.concatenate([rule, zero_rules])
-        zeros = np.zeros(len(lonely), dtype=np.int64)
-        quantity = Decimals.concat([quantity, Decimals(zeros, 0)])
-        amount = Decimals.concat([amount, Decimals(zeros, PICO_PLACES)])
-        counter = np.concatenate([counter, np.full(len(lonely), MISSING, dtype=np.int32)])
-        use = Decimals.concat([use, Decimals(zeros, 0)])
-        foreign = np.concatenate([foreign, np.zeros(len(lonely), dtype=np.bool_)])
-    if foreign.any() or len(lonely):
-        # Home part first, then the others by account; groups stay in the book's order.
-        within = np.where(foreign, account + 1, 0)
-        order = np.argsort(event * (len(lines.account.values) + 1) + within, kind="stable")
-        event, account, rule, foreign = event[order], account[order], rule[order], foreign[order]
-        quantity, amount = quantity.take(order), amount.take(order)
-        counter, use = counter[order], use.take(order)
-        starts = np.flatnonzero(np.diff(event, prepend=-1) | np.diff(account, prepend=-1))
-    else:
-        starts = np.flatnonzero(np.diff(event, prepend=-1))
-    counts = np.diff(starts, append=len(event))
-    part = np.repeat(np.arange(len(starts), dtype=np.int32), counts)
-    line = (np.arange(len(event)) - np.repeat(starts, counts)).astype(np.int32)
-    tail, tails = tails_of(events, event, rule, book)
-    rows, home = event[starts], ~foreign[starts]
-    return Charges(
-        partition=events.partition[rows],
-        offset=events.offset[rows],
-        key=_keys(events, rows, home),
-        account=Coded(account[starts].astype(np.int32), lines.account.values),
-        time_us=events.time_us[rows],
-        digest=events.digest[rows],
-        home=home,
-        void=events.void[rows],
-        kept=kept.take(pa.array(rows)),
-        payload=events.payload[rows],
-        attributes={name: events.attributes[name].take(rows) for name in routing_names},
-        part=part,
-        line=line,
-        tail=tail,
-        tails=tails,
-        quantity=quantity,
-        amount=amount,
-        counter=counter,
-        counters=lines.counters,
-        use=use,
-        credits=taken(events.credits, rows),
-    )
-
-
-def _zero_rules(lines: Lines, account: Coded, events: NDArray[np.int64], book: Book) -> NDArray[np.int64]:
-    """Return what stands for the rule of a line 0 without charge: the event's currency, counted from the end, below 0.
-
-    An event is in one currency, so that any of its lines tells it; a void that nothing prices is in its account's.
-    """
-    rules = np.full(len(events), MISSING, dtype=np.int64)
-    if len(lines):
-        first = np.minimum(np.searchsorted(lines.event, events), len(lines) - 1)
-        rules = np.where(lines.event[first] == events, lines.rule[first], MISSING)
-    found, which = np.unique(rules, return_inverse=True)
-    currencies = [book.currency if rule == MISSING else book.rules[rule].currency for rule in found.tolist()]
-    currency = np.array([_currency_index(book, one) for one in currencies], dtype=np.int64)[which]
-    for row in np.flatnonzero(rules == MISSING).tolist():
-        name = account.values[account.codes[events[row]]]
-        listed = None if book.accounts is None else book.accounts.currency_of(name)
-        currency[row] = _currency_index(book, listed or book.currency)
-    return currency - len(book.currencies)
-
-
-def _currency_index(book: Book, currency: str) -> int:
-    """Return the place of a currency; without any price in it, nothing was charged in it, and any other one will do."""
-    return book.currencies.index(currency) if currency in book.currencies else 0
-
-
-def _keys(events: Events, rows: NDArray[np.int64], home: Bools) -> pa.StringArray:
-    keys = events.id.take(pa.array(rows))
-    if home.all():
-        return keys
-    accounts, origins = events.account.values, events.account.codes[rows[~home]].tolist()
-    foreign = keys.filter(pa.array(~home)).to_pylist()
-    named = [accounts[code] + FOREIGN_SEPARATOR + key for code, key in zip(origins, foreign, strict=True)]
-    return pc.replace_with_mask(keys, pa.array(~home), pa.array(named, type=pa.string()))
-
-
-def _too_wide(events: Events, book: Book) -> dict[int, tuple[Reason, str]]:
-    found: dict[int, tuple[Reason, str]] = {}
-    for name in book.dimensions:
-        column = events.attributes[name]
-        wide = column.derived(_are_wide, missing=False)
-        if wide.any():
-            detail = f"attributes.{name} is a dimension and longer than {DIMENSION_BYTES_MAX} bytes"
-            found |= dict.fromkeys(np.flatnonzero(wide).tolist(), (Reason.BAD_FIELD, detail))
-    return found
-
-
-def _are_wide(texts: Sequence[str]) -> Bools:
-    return np.fromiter((len(text.encode()) > DIMENSION_BYTES_MAX for text in texts), dtype=np.bool_, count=len(texts))
 
 
 def _concat_coded(columns: Sequence[Coded]) -> Coded:

@@ -12,15 +12,16 @@ from typing import Final
 import attrs
 
 from billing.batch import Slice, route_charges
-from billing.charge import Pricer, charge
 from billing.cursor import Claim, Standing
+from billing.dedupe import PartKey, part_keys
 from billing.errors import BillingError, VersionFencedError
 from billing.event import Decoder
-from billing.fold import PartKey, Transaction, fold, part_keys
+from billing.fold import Transaction, fold
 from billing.lane import LOOK_AHEAD_BATCHES, LOOKS_MAX, Lane, State
 from billing.limits import Limits
 from billing.policy import main_start
 from billing.ports import Applied, Outcome, Reaction, Records, Refused
+from billing.pricing import Pricer, charge
 from billing.voids import Known
 from sharding.shardmap import ShardMap
 

@@ -1,46 +1,30 @@
 """Folding: a slice becomes one transaction, in which each row of each table is touched at most once.
 
-Owns deduplication inside a batch and what a transaction is made of. A transaction with cumulative prices is finished by
+Owns what a transaction is made of. A transaction with cumulative prices is finished by
 its store, with a pure call between two packets (`Transaction.settled`). Must not know SQL text or connections.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import attrs
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from billing.batch import Slice
 from billing.charge import Bools, Charges
 from billing.credit_rows import CreditRow, credit_rows
+from billing.dedupe import PartKey, Place, distinct
 from billing.event import Rejected
-from billing.moment import DAY_US
-from billing.order import repeated
 from billing.rows import BalanceColumns, RecordColumns, RollupColumns, table_rows
 from billing.tiers import NO_TIERS, Counted, TierColumns, TierKeys, count
-from billing.voids import Known, Target, settle_in_order, taken_back, uncounted_rule
+from billing.voids import Known, Target, settle_in_order, taken_back
 from billing.wire import Reason
 from rules.book import Book
 from rules.columns import Decimals, Int64s
 from rules.cumulative import Used
 
-Place = tuple[int, int]  # partition, offset
-
 _OVERFLOW: Final = "the quantity or the amount has more than 26 digits before the point"
-
-
-@attrs.frozen
-class PartKey:
-    """Where a part's records are: slot, charged account, UTC day number, event key; void: all its lines are wanted."""
-
-    slot: int
-    account: str
-    day: int
-    key: str
-    void: bool = attrs.field(default=False, eq=False)
 
 
 @attrs.frozen
@@ -145,24 +129,6 @@ class Transaction:
         return attrs.evolve(finished, tiers=TierColumns(keys, merged))
 
 
-def part_keys(batch: Slice) -> list[PartKey]:
-    """Return where the parts of a slice would have their records, each place once."""
-    keys = _part_keys(batch, np.arange(len(batch.charges)))
-    return list(({key: key for key in keys} | {key: key for key in keys if key.void}).values())
-
-
-def _part_keys(batch: Slice, rows: NDArray[np.intp]) -> list[PartKey]:
-    charges, values = batch.charges, batch.charges.account.values
-    columns = (
-        batch.slot[rows].tolist(),
-        charges.account.codes[rows].tolist(),
-        (charges.time_us[rows] // DAY_US).tolist(),
-        charges.key.take(pa.array(rows)).to_pylist(),
-        charges.void[rows].tolist(),
-    )
-    return [PartKey(slot, values[code], day, key, void) for slot, code, day, key, void in zip(*columns, strict=True)]
-
-
 def fold(
     batch: Slice,
     book: Book,
@@ -182,7 +148,7 @@ def fold(
     """
     refusals = dict.fromkeys(overflowing, (Reason.OVERFLOW, _OVERFLOW))
     refusals |= {place: (Reason.STORE_REJECTED, words) for place, words in poison.items()}
-    keep, refused, rejects, targets = _distinct(batch, book, existing, refusals)
+    keep, refused, rejects, targets = distinct(batch, book, existing, refusals)
     quarantine = sorted([*batch.rejects, *rejects], key=lambda one: (one.partition, one.offset))
     moves = _moves(batch, keep, refused, quarantine)
     charges, reverses = taken_back(batch.charges.take(keep), _renumbered(targets, keep))
@@ -228,83 +194,6 @@ def _replaced_integers(column: Int64s, rows: NDArray[np.intp], values: Int64s) -
     replaced = column.copy()
     replaced[rows] = values
     return replaced
-
-
-@attrs.frozen
-class _Seen:
-    """What is known of a part while a batch is walked through; target: what a void would take back."""
-
-    digest: int
-    target: Target
-    voided: bool
-
-
-def _distinct(
-    batch: Slice, book: Book, existing: Mapping[PartKey, Known], refusals: Mapping[Place, tuple[Reason, str]]
-) -> tuple[Bools, Bools, list[Rejected], dict[int, Target]]:
-    """Return which parts to write, which others go to quarantine, their rejects (one an event), and voids' targets."""
-    charges = batch.charges
-    keep = np.ones(len(charges), dtype=np.bool_)
-    refused = np.zeros(len(charges), dtype=np.bool_)
-    rejects: dict[Place, Rejected] = {}
-    targets: dict[int, Target] = {}
-    seen = {key: _Seen(known.digest, known, known.voided) for key, known in existing.items()}
-    rows = _suspicious(charges, existing, refusals)
-    for row, key in zip(rows.tolist(), _part_keys(batch, rows), strict=True):
-        place = int(charges.partition[row]), int(charges.offset[row])
-        digest, found = int(charges.digest[row]), seen.get(key)
-        why = refusals.get(place)
-        if why is not None:
-            if why[0] is Reason.OVERFLOW:  # its repeats in this batch count as ever, whatever they charge
-                seen.setdefault(key, _Seen(digest, None, voided=False))
-        elif key.void and (found is None or (found.digest == digest and not found.voided)):
-            target = None if found is None else found.target
-            why = _uncounted(charges, row, target, book)
-            if why is None:
-                targets[row], seen[key] = target, _Seen(digest, None, voided=True)
-                continue
-        elif found is None:
-            seen[key] = _Seen(digest, row, voided=False)
-            continue
-        elif charges.home[row] and found.digest != digest:
-            why = Reason.CONFLICT, "an event with this account, day and id but another body was billed before"
-        keep[row] = False
-        if why is not None:
-            refused[row] = True
-            rejects.setdefault(place, Rejected(*place, key.account, *why, charges.payload[row]))
-    if rejects:
-        refused |= _all_of(charges, rejects)
-        keep &= ~refused
-    return keep, refused, list(rejects.values()), targets
-
-
-def _all_of(charges: Charges, rejects: Collection[Place]) -> Bools:
-    """Return which parts belong to refused events, of which nobody is charged, or voids, of which nobody gets back."""
-    mask = np.zeros(len(charges), dtype=np.bool_)
-    for row in np.flatnonzero(~charges.home | charges.void).tolist():
-        mask[row] = (int(charges.partition[row]), int(charges.offset[row])) in rejects
-    return mask
-
-
-def _uncounted(charges: Charges, row: int, target: Target, book: Book) -> tuple[Reason, str] | None:
-    rule = uncounted_rule(charges, row, target, book) if isinstance(target, Known) else None
-    if rule is None:
-        return None
-    return Reason.UNCOUNTED, f"the event was counted by rule {rule}, which does not price it any more; correct the book"
-
-
-def _suspicious(charges: Charges, existing: Mapping[PartKey, Known], refusals: Collection[Place]) -> NDArray[np.intp]:
-    """Return the parts that may not be written, or are voids, in log order.
-
-    The others: the key stands twice, or is known, or is refused.
-    """
-    mask = repeated(charges.key) | charges.void
-    if existing:
-        known = pa.array(sorted({key.key for key in existing}), type=pa.string())
-        mask |= pc.is_in(charges.key, value_set=known).to_numpy(zero_copy_only=False)
-    for partition, offset in refusals:
-        mask |= (charges.partition == partition) & (charges.offset == offset)
-    return np.flatnonzero(mask)
 
 
 def _moves(batch: Slice, keep: Bools, refused: Bools, quarantine: Sequence[Rejected]) -> list[CursorMove]:

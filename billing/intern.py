@@ -13,7 +13,7 @@ from billing.hash64 import Bytes
 from rules.columns import MISSING, Coded, Dictionary, Int32s, Int64s
 from rules.compiled import compiled, item, put
 
-TEXTS_MAX: Final = 1 << 15  # remembered a column, about 5 MB; past it a new dictionary is begun
+TEXTS_MAX: Final = 1 << 14  # remembered a column, about 3 MB; past it a new dictionary is begun
 _ROOM: Final = 1 << 10  # texts that there is room for at first; most columns have few
 
 
@@ -21,9 +21,6 @@ class Interner:
     """One column's dictionary, and the way from a text to its number in it."""
 
     def __init__(self) -> None:
-        self._begin()
-
-    def _begin(self) -> None:
         self.dictionary: Dictionary[str] = Dictionary()
         self._table: Int32s = np.full(4 * _ROOM, MISSING, dtype=np.int32)
         self._hashes: NDArray[np.uint64] = np.zeros(_ROOM, dtype=np.uint64)
@@ -33,7 +30,9 @@ class Interner:
     def renew(self) -> None:
         """Begin a new dictionary if the present one is full; columns made before keep theirs."""
         if len(self.dictionary) >= TEXTS_MAX:
-            self._begin()
+            self.dictionary = Dictionary()
+            self._table.fill(MISSING)  # its size stays, since as many texts will come again; theirs may be shorter
+            self._pool = np.zeros(16 * _ROOM, dtype=np.uint8)
 
     def coded(self, data: Bytes, start: Int64s, stop: Int64s, hashes: NDArray[np.uint64]) -> Coded:
         """Encode a column: n texts `data[start:stop]` (start -1: missing) with their XXH64."""

@@ -18,6 +18,7 @@ from rules.columns import MISSING, Int32s, Int64s
 from rules.compiled import compiled, item, put, text_buffers
 
 KEPT_BYTES_MAX: Final = 4_096  # width of records.kept
+_LINE_END: Final = 10
 _encode_lines = msgspec.json.Encoder().encode_lines
 
 
@@ -62,13 +63,31 @@ def _write_objects(letters: Bytes, bounds: Int32s, codes: Int64s, out: Bytes, en
 @lru_cache(maxsize=1_024)  # the same function each time, by which a dictionary knows what it has computed
 def _labelled(name: str) -> Callable[[Sequence[str]], pa.StringArray]:
     """Return what renders values of one attribute as members of a JSON object, each with a comma in front."""
-    label = "," + msgspec.json.encode(name).decode() + ":"
+    label = np.frombuffer(b"," + msgspec.json.encode(name) + b":", dtype=np.uint8)
 
     def members(values: Sequence[str]) -> pa.StringArray:
-        texts = _encode_lines(values).decode().split("\n")  # each line ends, so the last one is empty
-        return pa.array([label + text for text in texts[:-1]], type=pa.string())
+        lines = np.frombuffer(_encode_lines(values), dtype=np.uint8)
+        out = np.empty(len(lines) + len(values) * (len(label) - 1), dtype=np.uint8)
+        ends = np.zeros(len(values) + 1, dtype=np.int32)
+        _write_members(lines, label, out, ends)
+        return pa.StringArray.from_buffers(len(values), pa.py_buffer(ends), pa.py_buffer(out))
 
     return members
+
+
+@compiled
+def _write_members(lines: Bytes, label: Bytes, out: Bytes, ends: Int32s) -> None:
+    """Write the label and then the text of each line, of which each has an end and no other control character."""
+    into, at = 0, 0
+    for row in range(1, len(ends)):
+        for place in range(len(label)):
+            put(out, into, item(label, place))
+            into += 1
+        while item(lines, at) != _LINE_END:
+            put(out, into, item(lines, at))
+            into, at = into + 1, at + 1
+        at += 1
+        ends[row] = into
 
 
 def too_long(kept: pa.StringArray) -> list[int]:

@@ -4,6 +4,8 @@ Owns the order of parts, lines and texts, and which texts are equal; text compar
 Must not know tables.
 """
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,9 +18,16 @@ from rules.columns import Int32s, Int64s
 from rules.compiled import compiled, item, put, text_buffers
 
 
-def part_order(owner: Int64s, keys: pa.StringArray) -> NDArray[np.intp]:
-    """Return the parts in the order of their owner (account and day), then of their key."""
-    order = np.argsort(owner, kind="stable")
+def stable_order(codes: NDArray[np.integer[Any]], stop: int) -> NDArray[np.intp]:
+    """Return the rows in the order of their codes, which are all from 0 to below `stop`; equal ones as they stand."""
+    if stop <= 1 << 16:
+        codes = codes.astype(np.uint16, copy=False)  # numpy sorts 16 bits by counting
+    return np.argsort(codes, kind="stable")
+
+
+def part_order(owner: Int64s, owners: int, keys: pa.StringArray) -> NDArray[np.intp]:
+    """Return the parts in the order of their owner (account and day, below `owners`), then of their key."""
+    order = stable_order(owner, owners)
     if _are_ascending(*text_buffers(keys), owner, order):
         return order  # ids often count up, or an account has one event in a batch
     return np.lexsort((ranks(keys), owner))
@@ -92,6 +101,38 @@ def coded(values: Int64s, step: int) -> tuple[Int64s, Int64s]:
         return np.unique(values, return_inverse=True)
     present = np.bincount(code) > 0
     return np.flatnonzero(present) * step + least, (np.cumsum(present) - 1)[code]
+
+
+def firsts(codes: Int32s, stop: int) -> tuple[Int64s, Int64s]:
+    """Give distinct codes, all from 0 to below `stop`, numbers as they come.
+
+    Returns a row of each distinct code, and each row's number.
+    """
+    first, number = np.empty((2, len(codes)), dtype=np.int64)
+    count = _number(codes, np.full(stop, -1, dtype=np.int32), first, number)
+    return first[:count], number
+
+
+@compiled
+def _number(codes: Int32s, known: Int32s, first: Int64s, number: Int64s) -> int:
+    count = 0
+    for row in range(len(codes)):
+        code = item(codes, row)
+        if item(known, code) < 0:
+            put(known, code, count)
+            put(first, count, row)
+            count += 1
+        put(number, row, item(known, code))
+    return count
+
+
+def ranked(texts: pa.StringArray) -> tuple[pa.StringArray, Int64s]:
+    """Return the distinct texts in byte order, and each text's place among them."""
+    known = texts.dictionary_encode()
+    order = pc.array_sort_indices(known.dictionary)
+    place = np.empty(len(order), dtype=np.int64)
+    place[order.to_numpy()] = np.arange(len(order))
+    return known.dictionary.take(order), place[known.indices.to_numpy()]
 
 
 def ranks(texts: pa.StringArray) -> Int64s:

@@ -11,7 +11,8 @@ import attrs
 
 from billing.batch import Spans
 from billing.cursor import Bounds, Claim, Standing
-from billing.fold import PartKey, Transaction
+from billing.dedupe import PartKey
+from billing.fold import Transaction
 from billing.voids import Known
 from rules.columns import Int32s, Int64s
 

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from billing.charge import Charges
 from billing.digest import UInt64s, line_checksums
-from billing.moment import DAY_US, HOUR_SECONDS, bucket_seconds, day_text
-from billing.order import coded, line_order, part_order, ranks
+from billing.moment import DAY_US, HOUR_US, bucket_seconds, day_text
+from billing.order import coded, firsts, line_order, part_order, ranked, ranks, stable_order
 from billing.sums import added, added_decimals, numbered
 from billing.tail import Tail
 from rules.book import Book
-from rules.columns import Decimals, Dictionary, Int32s, Int64s
+from rules.columns import Decimals, Dictionary, Int32s, Int64s, texts_of
+from sharding.key import SLOTS
 
 _TEXTS_MAX: Final = 100_000  # amounts whose text is remembered, about 15 MB; prices repeat far more than that
 
@@ -44,7 +45,7 @@ class RecordColumns:
     tails: Dictionary[Tail]
     quantity: Decimals
     amount: Decimals
-    kept: pa.StringArray
+    kept: pa.DictionaryArray
 
     def __len__(self) -> int:
         return len(self.slot)
@@ -108,15 +109,12 @@ def table_rows(
     charges: Charges, slot: NDArray[np.uint16], book: Book
 ) -> tuple[RecordColumns, RollupColumns, BalanceColumns]:
     """Build the rows of a batch whose parts are all new; slot: uint16[n], one a part."""
-    used, code = np.unique(charges.account.codes, return_inverse=True)
-    accounts = charges.account.values.derived(_texts_of).take(pa.array(used))
-    by_rank = accounts.take(pc.array_sort_indices(accounts))
-    # A group is a (slot, account): the leading columns of every primary key, in key order.
-    width = max(len(accounts), 1)
-    distinct, group = np.unique(slot.astype(np.int64) * width + ranks(accounts)[code], return_inverse=True)
-    days, day = coded(charges.time_us // DAY_US, 1)
+    groups, group = _groups(charges, slot)
+    hours, hour = coded(charges.time_us // HOUR_US, 1)
+    days, day_of = np.unique(hours // (DAY_US // HOUR_US), return_inverse=True)
+    day = day_of[hour]
     owner = group * len(days) + day
-    order = part_order(owner, charges.key)
+    order = part_order(owner, len(groups) * len(days), charges.key)
     if charges.void.any():  # a void has its event's key, and lines below 0
         texts = charges.key.dictionary_encode()
         order = np.lexsort((~charges.void, ranks(texts.dictionary)[texts.indices.to_numpy()], owner))
@@ -128,10 +126,10 @@ def table_rows(
     if charges.void.any():  # what is taken back counts as an event less, a void without an event yet not at all
         first = ((line == 0) & ~charges.void[part]).astype(np.int64) - (line == -1)
     sums = _Sums(
-        slot=(distinct // width).astype(np.uint16),
-        account=by_rank.take(pa.array(distinct % width)),
+        groups=groups,
         group=group[part],
-        time_us=charges.time_us[part],
+        hours=hours,
+        hour=hour[part],
         tail=charges.tail[lines],
         tails=charges.tails,
         events=first,
@@ -142,17 +140,20 @@ def table_rows(
     day_names = pa.array([day_text(one) for one in days.tolist()], type=pa.string())
     records = RecordColumns(
         slot=slot[part],
-        account=picked(sums.account, sums.group),
+        account=picked(groups.account, sums.group),
         day=picked(day_names, day[part]),
         event=picked(charges.key, part),
         line=line,
-        time_us=sums.time_us,
+        time_us=charges.time_us[part],
         digest=digest,
         tail=sums.tail,
         tails=charges.tails,
         quantity=quantity,
         amount=amount,
-        kept=pc.if_else(pa.array(line == 0), charges.kept.take(pa.array(part)), ""),  # once an event, not once a line
+        kept=picked(
+            pa.concat_arrays([charges.kept, pa.array([""])]),
+            np.where(line == 0, part, len(charges)),  # once an event, not once a line
+        ),
     )
     return records, _rollups(book, sums), _balances(sums)
 
@@ -194,13 +195,43 @@ def zipped(*columns: Any) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - Arrow 
 
 
 @attrs.frozen(eq=False)
-class _Sums:
-    """What rollups and balances add up: groups (slot, account) in key order; one value a line, ordered as records."""
+class _Groups:
+    """The leading columns of every primary key, in key order: slot uint16, account."""
 
     slot: NDArray[np.uint16]
     account: pa.StringArray
+
+    def __len__(self) -> int:
+        return len(self.slot)
+
+
+def _groups(charges: Charges, slot: NDArray[np.uint16]) -> tuple[_Groups, Int64s]:
+    """Return the groups of some parts, and each part's place among them."""
+    account = charges.account
+    first, code = firsts(account.codes, len(account.values))
+    used, slots = account.codes[first], slot[first]
+    if (slots[code] != slot).any():  # an account that is spread over slots
+        pairs, code = np.unique(account.codes.astype(np.int64) * SLOTS + slot, return_inverse=True)
+        used, slots = pairs // SLOTS, (pairs % SLOTS).astype(np.uint16)
+    texts = account.values.derived(texts_of).take(pa.array(used))
+    order = pc.array_sort_indices(texts).to_numpy()
+    order = order[stable_order(slots[order], SLOTS)]
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return _Groups(slots[order], texts.take(pa.array(order))), place[code]
+
+
+@attrs.frozen(eq=False)
+class _Sums:
+    """What rollups and balances add up: one value a line, ordered as records.
+
+    group: int64[m], into groups; hours: distinct hours since 1970-01-01 UTC, ascending; hour: int64[m], into them.
+    """
+
+    groups: _Groups
     group: Int64s
-    time_us: Int64s
+    hours: Int64s
+    hour: Int64s
     tail: Int32s
     tails: Dictionary[Tail]
     events: Int64s
@@ -226,10 +257,10 @@ def _rollups(book: Book, sums: _Sums) -> RollupColumns:
     pieces, texts, texts_count = [], [], 0
     by_name = sorted(enumerate(book.rollups), key=lambda one: one[1].name)
     for number, (position, rollup) in enumerate(by_name) if len(sums.tail) else ():
-        buckets, bucket = coded(bucket_seconds(sums.time_us, rollup.every), HOUR_SECONDS)
-        dims = sums.tails.derived(_dims_of(position)).dictionary_encode()
-        by_rank = dims.dictionary.take(pc.array_sort_indices(dims.dictionary))
-        rank = ranks(dims.dictionary)[dims.indices.to_numpy()][sums.tail]
+        buckets, bucket_of = np.unique(bucket_seconds(sums.hours * HOUR_US, rollup.every), return_inverse=True)
+        bucket = bucket_of[sums.hour]
+        by_rank, rank_of = sums.tails.summed(_dims_of(position))
+        rank = rank_of[sums.tail]
         first, *totals = sums.over(bucket * len(by_rank) + rank)
         starts = buckets[bucket[first]]
         name = np.full(len(first), number, dtype=np.int64)
@@ -240,11 +271,11 @@ def _rollups(book: Book, sums: _Sums) -> RollupColumns:
         empty, zero = np.zeros(0, dtype=np.int64), Decimals(np.zeros(0, dtype=np.int64), 0)
         pieces.append((empty, empty, empty, empty, empty, zero, zero, empty.astype(np.uint64)))
     group, name, starts, dims_code, events, quantity, amount, checksum = map(_joined, zip(*pieces, strict=True))
-    order = np.argsort(group, kind="stable")
+    order = stable_order(group, len(sums.groups))
     owner = group[order]
     return RollupColumns(
-        slot=sums.slot[owner],
-        account=picked(sums.account, owner),
+        slot=sums.groups.slot[owner],
+        account=picked(sums.groups.account, owner),
         rollup=picked(pa.array([rollup.name for _, rollup in by_name], type=pa.string()), name[order]),
         bucket=starts[order],
         dims=picked(pa.concat_arrays([*texts, pa.array([], type=pa.string())]), dims_code[order]),
@@ -255,17 +286,14 @@ def _rollups(book: Book, sums: _Sums) -> RollupColumns:
     )
 
 
-def _texts_of(values: Sequence[str]) -> pa.StringArray:
-    return pa.array(values, type=pa.string())
-
-
 @lru_cache(maxsize=256)  # the same function each time, by which a dictionary knows what it has computed
-def _dims_of(position: int) -> Callable[[Sequence[Tail]], pa.StringArray]:
-    return lambda tails: pa.array([tail.rollup_dims[position] for tail in tails], type=pa.string())
+def _dims_of(position: int) -> Callable[[Sequence[Tail]], tuple[pa.StringArray, Int64s]]:
+    """Return what makes the dimension values of one rollup, in key order, with each tail's place among them."""
+    return lambda tails: ranked(texts_of([tail.rollup_dims[position] for tail in tails]))
 
 
-def _currencies_of(tails: Sequence[Tail]) -> pa.StringArray:
-    return pa.array([tail.currency for tail in tails], type=pa.string())
+def _currencies_of(tails: Sequence[Tail]) -> tuple[pa.StringArray, Int64s]:
+    return ranked(texts_of([tail.currency for tail in tails]))
 
 
 def _joined(columns: Sequence[Any]) -> Any:  # noqa: ANN401 - columns of one kind
@@ -275,14 +303,13 @@ def _joined(columns: Sequence[Any]) -> Any:  # noqa: ANN401 - columns of one kin
 
 
 def _balances(sums: _Sums) -> BalanceColumns:
-    texts = sums.tails.derived(_currencies_of).dictionary_encode()
-    currencies = texts.dictionary.take(pc.array_sort_indices(texts.dictionary))
-    currency = ranks(texts.dictionary)[texts.indices.to_numpy()][sums.tail]
+    currencies, currency_of = sums.tails.summed(_currencies_of)
+    currency = currency_of[sums.tail]
     first, events, _, amount, checksum = sums.over(currency)
     group = sums.group[first]
     return BalanceColumns(
-        slot=sums.slot[group],
-        account=picked(sums.account, group),
+        slot=sums.groups.slot[group],
+        account=picked(sums.groups.account, group),
         currency=picked(currencies, currency[first]),
         events=events,
         amount=amount,

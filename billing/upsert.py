@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from billing.credit_rows import CreditRow
 from billing.cursor import Claim
+from billing.dedupe import PartKey
 from billing.event import Rejected
-from billing.fold import PartKey, Transaction
+from billing.fold import Transaction
 from billing.literal import Field, decimals, hexadecimal, integers, literal, literals, verbatim, written
 from billing.moment import day_text
 from billing.rows import BalanceColumns, RecordColumns, RollupColumns

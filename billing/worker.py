@@ -16,7 +16,6 @@ import pyarrow as pa
 import structlog
 
 from billing import metrics
-from billing.charge import Pricer
 from billing.cursor import Bounds, check_within
 from billing.engine import (
     MAIN,
@@ -35,6 +34,7 @@ from billing.errors import SourceError
 from billing.limits import Limits
 from billing.policy import backoff_ms
 from billing.ports import Ownership, Reader, Source, Store
+from billing.pricing import Pricer
 from sharding.shardmap import ShardMap
 
 _READ_WAIT_SECONDS: Final = 0.005  # a read returns what has come by then: half of it is the latency that polling adds

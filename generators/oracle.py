@@ -15,9 +15,10 @@ from typing import Final
 
 import attrs
 
-from generators.oracle_book import EXACT, Book, Counters, Line, load, uncharged
+from generators.oracle_book import EXACT, Book, Counters, Line, uncharged
 from generators.oracle_credit import Credit, Standing, Terms, standing
 from generators.oracle_event import DAY_US, Event, RejectedError, parse, text_of
+from generators.oracle_files import load
 from generators.oracle_tiers import State
 
 _DIMENSION_BYTES_MAX: Final = 64  # a dimension's value is part of a rollup's primary key

@@ -4,7 +4,8 @@ Owns the exact arithmetic of columns. Must not know where columns come from or w
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Self, TypeVar
+from functools import cached_property
+from typing import Any, Final, Self, TypeVar, cast
 
 import attrs
 import numpy as np
@@ -15,10 +16,20 @@ PICO_PLACES: Final = 12  # amounts are integers of 1e-12 currency units; DECIMAL
 INT64_LIMIT: Final = 2**63
 MISSING: Final = -1
 _Value = TypeVar("_Value")
+_Summary = TypeVar("_Summary")
 
 Int32s = NDArray[np.int32]
 Int64s = NDArray[np.int64]
 Units = NDArray[Any]  # int64, or object (Python integers) where int64 would overflow
+
+
+class Values(list[_Value]):
+    """Some values of a dictionary, for all that is derived from them."""
+
+    @cached_property
+    def texts(self) -> pa.StringArray:
+        """The values, which are texts, as an Arrow array."""
+        return pa.array(self, type=pa.string())
 
 
 class Dictionary(list[_Value]):
@@ -30,6 +41,8 @@ class Dictionary(list[_Value]):
     def __init__(self, values: Iterable[_Value] = ()) -> None:
         super().__init__(values)
         self._derived: dict[object, Any] = {}
+        self._summed: dict[object, tuple[int, Any]] = {}
+        self._newest: tuple[int, int, Values[_Value]] = (0, 0, Values())
 
     def derived(self, what: Callable[[Sequence[_Value]], Any]) -> Any:  # noqa: ANN401 - what `what` makes
         """Return `what(values)`, a numpy or Arrow array with an element for each value, computed once for each.
@@ -39,10 +52,30 @@ class Dictionary(list[_Value]):
         known = self._derived.get(what)
         done = 0 if known is None else len(known)
         if known is None or done < len(self):
-            new = what(self[done:])
+            new = what(self._since(done))
             join = pa.concat_arrays if isinstance(new, pa.Array) else np.concatenate
             known = self._derived[what] = new if known is None else join([known, new])
         return known
+
+    def summed(self, what: Callable[[Self], _Summary]) -> _Summary:
+        """Return `what(self)`, a function of all values together, computed again only once there are more of them."""
+        count, known = self._summed.get(what, (-1, None))
+        if count != len(self):
+            known = what(self)
+            self._summed[what] = len(self), known
+        return cast("_Summary", known)
+
+    def _since(self, done: int) -> Values[_Value]:
+        first, stop, values = self._newest
+        if (first, stop) != (done, len(self)):
+            values = Values(self[done:])
+            self._newest = done, len(self), values
+        return values
+
+
+def texts_of(values: Sequence[str]) -> pa.StringArray:
+    """Return texts as an Arrow array."""
+    return values.texts if isinstance(values, Values) else pa.array(values, type=pa.string())
 
 
 def _dictionary(texts: Iterable[str]) -> Dictionary[str]:

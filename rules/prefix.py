@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from rules.columns import MISSING, Int32s, Int64s
-from rules.compiled import compiled, item
+from rules.columns import MISSING, Int32s, Int64s, texts_of
+from rules.compiled import compiled, item, text_buffers
 
 UInt8s = NDArray[np.uint8]
 KEY_BITS_MAX: Final = 62  # of an int64: the sign, and one bit that tells the end of an interval from a text
@@ -65,12 +64,8 @@ class PrefixIndex:
 
     def _keys(self, texts: Sequence[str]) -> Int64s:
         """Return the integers of the texts' first bytes: int64[texts]."""
-        column = pa.array(texts, type=pa.large_string())
-        _, ends_buffer, bytes_buffer = column.buffers()
-        ends = np.frombuffer(ends_buffer, dtype=np.int64)[: len(texts) + 1]
-        letters = np.frombuffer(bytes_buffer or b"", dtype=np.uint8)
         keys = np.empty(len(texts), dtype=np.int64)
-        _read_keys(letters, ends, self._symbols, self._width, self._bits, keys)
+        _read_keys(*text_buffers(texts_of(texts)), self._symbols, self._width, self._bits, keys)
         return keys
 
     def _cut(self, prefixes: Sequence[str]) -> None:
@@ -95,7 +90,7 @@ class PrefixIndex:
 
 
 @compiled
-def _read_keys(letters: UInt8s, ends: Int64s, symbols: UInt8s, width: int, bits: int, keys: Int64s) -> None:
+def _read_keys(letters: UInt8s, ends: Int32s, symbols: UInt8s, width: int, bits: int, keys: Int64s) -> None:
     """Write the integer of each text's first bytes: `width` symbols of `bits` bits, and a bit for `_cut`'s odd ends."""
     for row in range(len(keys)):
         start, length = ends[row], min(ends[row + 1] - ends[row], width)

@@ -3,8 +3,8 @@
 Owns the slot function and its version. Must not know shards: which shard holds a slot is the map's matter.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,19 +16,19 @@ KEY_VERSION: Final = 1  # names the function below; another function or another 
 Slots = NDArray[np.uint16]
 
 
-def hash64(values: Sequence[str | bytes]) -> NDArray[np.uint64]:
+def hash64(values: Sequence[str] | Sequence[bytes]) -> NDArray[np.uint64]:
     """Hash each value to 64 bits.
 
-    values: text (hashed as UTF-8) or bytes, n of them. Returns uint64[n].
+    values: texts (hashed as UTF-8) or bytes, n of them. Returns uint64[n].
     XXH3 64-bit with seed 0 and the default secret, as the xxHash specification defines it.
     """
-    encoded = [value.encode() if isinstance(value, str) else value for value in values]
-    return np.fromiter(map(xxh3_64_intdigest, encoded), dtype=np.uint64, count=len(values))
+    encoded = map(str.encode, cast("Sequence[str]", values)) if values and isinstance(values[0], str) else values
+    return np.fromiter(map(xxh3_64_intdigest, cast("Iterable[bytes]", encoded)), dtype=np.uint64, count=len(values))
 
 
-def slot_of(values: Sequence[str | bytes]) -> Slots:
+def slot_of(values: Sequence[str] | Sequence[bytes]) -> Slots:
     """Map each value to its slot: `hash64(value) mod SLOTS`.
 
-    values: text (hashed as UTF-8) or bytes, n of them. Returns uint16[n].
+    values: texts (hashed as UTF-8) or bytes, n of them. Returns uint16[n].
     """
     return (hash64(values) % np.uint64(SLOTS)).astype(np.uint16)

@@ -70,7 +70,7 @@ def _parts(
     """Return int64[len(rows)]: the part of the spread account that each row belongs to, 0..ways-1."""
     if spread.by == BY_EVENT:
         assert events is not None, "an account is spread by event: route needs the event ids"
-        keys: list[str | bytes] = [events[row] for row in rows.tolist()]
+        keys: list[str] | list[bytes] = [events[row] for row in rows.tolist()]
     else:
         columns = [attributes[name] for name in spread.by]
         keys = [attribute_key([column[row] for column in columns]) for row in rows.tolist()]

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from generators.oracle_book import EXACT, Counters
-from generators.oracle_book import load as oracle_load
 from generators.oracle_event import Event, RejectedError
+from generators.oracle_files import load as oracle_load
 from rules.book import Book
 from rules.pricer import Pricer
 from tests.rulebooks import TIME_US, Ledger, lines_of, rules_of, usage_of

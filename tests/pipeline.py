@@ -11,11 +11,12 @@ import numpy as np
 
 from billing.adapters.memory import MemoryShard
 from billing.batch import Slice, Span, Spans, route_charges
-from billing.charge import charge
 from billing.cursor import Claim
+from billing.dedupe import PartKey, part_keys
 from billing.event import Decoder
-from billing.fold import PartKey, Transaction, fold, part_keys
+from billing.fold import Transaction, fold
 from billing.ports import Applied, Reaction, Refused
+from billing.pricing import charge
 from billing.rows import decimal_texts
 from billing.voids import Known
 from rules.book import Book

@@ -15,9 +15,10 @@ import attrs
 
 from billing.credit_rows import CreditRow
 from billing.cursor import Claim, Standing
+from billing.dedupe import PartKey
 from billing.event import Rejected
 from billing.exact import EXACT, pico_of
-from billing.fold import PartKey, Transaction
+from billing.fold import Transaction
 from billing.moment import day_text
 from billing.ports import Applied, Outcome, Reaction, Refused
 from billing.tail import Tail

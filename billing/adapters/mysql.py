@@ -14,7 +14,8 @@ from billing.adapters.login import BROKEN, enter, leave, words_of
 from billing.adapters.login import refusal as told
 from billing.config.store_url import MysqlUrl
 from billing.cursor import Claim, Standing
-from billing.fold import PartKey, Transaction
+from billing.dedupe import PartKey
+from billing.fold import Transaction
 from billing.limits import Limits
 from billing.moment import day_number
 from billing.ports import Applied, Outcome, Reaction, Refused

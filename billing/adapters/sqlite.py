@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from billing.cursor import Claim, Standing
+from billing.dedupe import PartKey
 from billing.exact import EXACT, pico_of
-from billing.fold import PartKey, Transaction
+from billing.fold import Transaction
 from billing.moment import day_text
 from billing.ports import Applied, Outcome, Reaction, Refused
 from billing.tiers import used_of

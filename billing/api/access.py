@@ -6,7 +6,6 @@ foreign account does not exist: 404, in the same words as anything else that is 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 from urllib.parse import unquote
 
@@ -14,7 +13,6 @@ from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException, NotFoundException, PermissionDeniedException
-from litestar.handlers import BaseRouteHandler
 from litestar.middleware import ASGIMiddleware
 from litestar.params import PathParameter
 from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Send, WebSocketReceiveMessage
@@ -29,6 +27,7 @@ from billing.config.api_settings import ApiLimits
 from billing.keys import Caller, Scope, id_and_secret
 
 OPEN: Final = "open"  # of routes that need no key
+_NEEDS: Final = "needs"  # of the others: the scope that a key must have
 ANYBODY: Final = Caller("anybody", frozenset(Scope), ("*",))  # where the API is served without keys
 _SCHEME: Final = "bearer "
 _Connection = ASGIConnection[Any, Any, Any, Any]
@@ -88,6 +87,7 @@ class Gate(ASGIMiddleware):
                 caller = self._door.caller(_header(scope, b"authorization"))
                 scope["user"] = caller
                 with self._admission.of_caller(caller.id, time.monotonic()):
+                    _check_scope(caller, scope)
                     await next_app(scope, self._in_time(receive), send)
         except TooManyError as error:
             retry = {"retry-after": str(error.retry_seconds)}
@@ -110,17 +110,9 @@ class Gate(ASGIMiddleware):
         return receive_in_time
 
 
-def needs(scope: Scope) -> Callable[[_Connection, BaseRouteHandler], Awaitable[None]]:
-    """Return the guard of routes for callers with a scope; what operators do is recorded."""
-
-    async def guard(connection: _Connection, _: BaseRouteHandler) -> None:  # else Litestar would take a thread for it
-        caller: Caller = connection.scope["user"]
-        if not caller.may(scope):
-            raise PermissionDeniedException(f"this key may not {scope.value}; it needs that scope")
-        if scope is Scope.OPERATOR:
-            note(connection)
-
-    return guard
+def needs(scope: Scope) -> dict[str, Scope]:
+    """Return the options of routes for callers with a scope, which the gate asks for."""
+    return {_NEEDS: scope}
 
 
 def note(connection: _Connection) -> None:
@@ -150,6 +142,20 @@ def account_of(
     if caller.needs_power(account):
         note(request)
     return account
+
+
+def _check_scope(caller: Caller, scope: AsgiScope) -> None:
+    """Refuse a caller without the scope that a route needs; what operators do is recorded.
+
+    Not a guard of Litestar's: it would copy the route for each request, which costs more than the check.
+    """
+    needed: Scope | None = scope["route_handler"].opt.get(_NEEDS)
+    if needed is None:
+        return
+    if not caller.may(needed):
+        raise PermissionDeniedException(f"this key may not {needed.value}; it needs that scope")
+    if needed is Scope.OPERATOR:
+        note(ASGIConnection(scope))
 
 
 def _unknown(sentence: str) -> HTTPException:

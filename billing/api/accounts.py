@@ -184,7 +184,7 @@ async def explain_event(
 @post(
     "/v1/balances",
     status_code=200,
-    guards=[needs(Scope.READ)],
+    opt=needs(Scope.READ),
     responses=problems(400, 401, 403, 413, 429, 503) | examples.of(BalancesAnswer, 200, 207),
     summary="Balances of many accounts",
     operation_id="balances",
@@ -212,7 +212,7 @@ async def balances(
 ACCOUNTS: Final = Router(
     "/v1/accounts/{account_id:str}",
     route_handlers=[balance, usage, charged, transactions, explain, explain_event],
-    guards=[needs(Scope.READ)],
+    opt=needs(Scope.READ),
     dependencies={
         "account": Provide(account_of, sync_to_thread=False),
         "want": Provide(want_for_account, sync_to_thread=False),

@@ -29,7 +29,7 @@ _BULKY_BYTES: Final = 65_536  # larger bodies are taken apart on a thread, so th
 @post(
     "/",
     status_code=202,
-    guards=[needs(Scope.WRITE)],
+    opt=needs(Scope.WRITE),
     responses=problems(400, 401, 403, 404, 408, 413, 422, 429, 501, 503) | examples.of(EventsAnswer, 202, 207),
     summary="Publish events",
     operation_id="publish",

@@ -36,7 +36,7 @@ async def caller(request: Request[Any, Any, State]) -> CallerAnswer:
 
 @get(
     "/v1/load",
-    guards=[needs(Scope.OPERATOR)],
+    opt=needs(Scope.OPERATOR),
     responses=problems(401, 403, 429, 503) | examples.of(LoadAnswer),
     summary="Load",
     operation_id="load",

@@ -48,4 +48,4 @@ async def health() -> Health:
     return Health()
 
 
-OPERATIONS: Final = Router("/v1", route_handlers=[book, shards], guards=[needs(Scope.OPERATOR)], tags=["operations"])
+OPERATIONS: Final = Router("/v1", route_handlers=[book, shards], opt=needs(Scope.OPERATOR), tags=["operations"])

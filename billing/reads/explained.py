@@ -9,11 +9,12 @@ import attrs
 import numpy as np
 
 from billing.batch import Slice, Span
-from billing.charge import charge
+from billing.dedupe import PartKey
 from billing.event import Decoder
 from billing.exact import pico_of
-from billing.fold import PartKey, Transaction, fold
+from billing.fold import Transaction, fold
 from billing.moment import DAY_US, SECOND_US, day_number, day_text
+from billing.pricing import charge
 from billing.tiers import used_of
 from billing.voids import Known, KnownLine
 from billing.wire import Reason

@@ -13,9 +13,9 @@ from billing.adapters.sql import run
 from billing.audit import audit_shard
 from billing.closing import closing
 from billing.cursor import Claim
+from billing.dedupe import part_keys
 from billing.due import NotEndedError, read_page
 from billing.errors import SettingsError, VersionFencedError
-from billing.fold import part_keys
 from billing.limits import Limits
 from billing.ports import Applied
 from sharding.key import slot_of

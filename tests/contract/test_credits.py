@@ -11,8 +11,8 @@ from sqlalchemy import text
 from billing.adapters.sql import run
 from billing.audit import audit_shard
 from billing.cursor import Claim
+from billing.dedupe import part_keys
 from billing.event import Reason
-from billing.fold import part_keys
 from billing.ports import Applied, Reaction, Refused
 from billing.reads.standing import read_pieces, standings
 from sharding.key import slot_of

@@ -16,7 +16,7 @@ from billing import schema
 from billing.adapters.mysql import REACTIONS, MysqlStore
 from billing.adapters.sqlite import SqliteStore
 from billing.cursor import Claim, Standing
-from billing.fold import PartKey
+from billing.dedupe import PartKey
 from billing.limits import Limits
 from billing.ports import Applied, Reaction, Refused
 from billing.upsert import Dialect, existing_query, lines_query, packet

@@ -9,8 +9,8 @@ import pytest
 from billing import upsert
 from billing.adapters.mysql import MysqlStore
 from billing.cursor import Claim
+from billing.dedupe import PartKey
 from billing.event import Reason
-from billing.fold import PartKey
 from billing.limits import Limits
 from billing.ports import Applied, Reaction, Refused
 from sharding.key import slot_of

@@ -8,8 +8,8 @@ import attrs
 import pytest
 
 from billing.cursor import Claim
+from billing.dedupe import PartKey, part_keys
 from billing.event import Reason
-from billing.fold import PartKey, part_keys
 from billing.ports import Applied, Reaction, Refused
 from billing.voids import VOIDED_RULE, Known, KnownLine
 from rules.load import load

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generators import oracle_book
+from generators import oracle_book, oracle_files
 from generators.oracle_event import RejectedError, parse
 from rules.book import Book
 from rules.load import load
@@ -70,7 +70,7 @@ def _bills(folder: Path, rule: dict[str, Any], events: list[dict[str, str]]) -> 
     path = folder / "book.yaml"
     rules = [{"id": "call", **rule}, {"id": "rest", "price": {"flat": 7}}]
     path.write_text(HEAD + "charges: " + json.dumps([{"group": "usage", "rules": rules}]), encoding="utf-8")
-    book, oracle = load(path), oracle_book.load(path)
+    book, oracle = load(path), oracle_files.load(path)
     bodies = [
         {
             "id": str(i),

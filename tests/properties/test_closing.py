@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.cursor import Claim
+from billing.dedupe import part_keys
 from billing.due import NotEndedError
 from billing.errors import SettingsError
-from billing.fold import part_keys
 from billing.ports import Applied
-from generators import oracle, oracle_book, oracle_close
+from generators import oracle, oracle_close, oracle_files
 from generators.oracle_period import name_of
 from rules.commitment import SETTLED_AS
 from rules.load import load
@@ -146,7 +146,7 @@ def test_everybody_has_paid_use_or_minimum(
 
     closed = asyncio.run(scenario())
     expected = oracle.run(log, folder / "book.yaml")
-    book = oracle_book.load(folder / "book.yaml")
+    book = oracle_files.load(folder / "book.yaml")
     pers = {rule.id: rule.per for _, of_group in book.groups for rule in of_group}
     used = {name_of(pers[rule], start) for _, rule, start in expected.counters if pers[rule] is not None}
     for name in sorted(closed | used | {"2026", "2026-01"}):

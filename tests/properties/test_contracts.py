@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generators import oracle_book
+from generators import oracle_book, oracle_files
 from generators.oracle_event import Event, RejectedError
 from rules.pricer import Pricer
 from tests.examples import examples
@@ -162,7 +162,7 @@ def _plain(line: Line) -> tuple[object, ...]:
 
 
 def _expected(folder: Path, events: Sequence[Mapping[str, Any]]) -> list[object]:
-    book = oracle_book.load(folder / "book.yaml")
+    book = oracle_files.load(folder / "book.yaml")
     counters = oracle_book.Counters(book)
     found: list[object] = []
     for given_event in events:

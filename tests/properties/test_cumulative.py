@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generators.oracle_book import EXACT, Counters
-from generators.oracle_book import load as oracle_load
 from generators.oracle_event import Event, RejectedError
+from generators.oracle_files import load as oracle_load
 from generators.oracle_period import period_of
 from rules.book import Book
 from rules.columns import Decimals

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from billing.adapters.memory import MemoryShard
 from billing.cursor import Claim
-from billing.fold import part_keys
+from billing.dedupe import part_keys
 from billing.ports import Applied
 from generators import oracle
 from tests.examples import examples

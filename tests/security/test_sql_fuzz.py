@@ -17,8 +17,9 @@ from billing.adapters.migrate import migrate
 from billing.config.store_url import MysqlUrl
 from billing.credit_rows import CreditRow
 from billing.cursor import Claim
+from billing.dedupe import PartKey
 from billing.event import Rejected
-from billing.fold import CursorMove, PartKey, Transaction
+from billing.fold import CursorMove, Transaction
 from billing.intern import Dictionary
 from billing.rows import BalanceColumns, RecordColumns, RollupColumns
 from billing.tail import Tail

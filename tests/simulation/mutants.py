@@ -239,8 +239,8 @@ def _in_cents(column: Any) -> list[str]:
     return [str(round(Decimal(text), 2)) for text in _decimal_texts(column)]
 
 
-def _in_log_order(_: Any, keys: Any) -> Any:
-    return np.arange(len(keys))
+def _in_log_order(*columns: Any) -> Any:
+    return np.arange(len(columns[-1]))
 
 
 def _as_of_those_who_have_begun(cursors: Mapping[str, Any]) -> Any:

@@ -16,10 +16,10 @@ import msgspec
 import numpy as np
 
 from billing.batch import route_charges
-from billing.charge import charge
 from billing.event import Decoder
 from billing.limits import Limits
 from billing.moment import DAY_US
+from billing.pricing import charge
 from generators.faults import CONFLICT, DUPLICATE, ORDINARY, Faults
 from generators.workload import BLOCK_EVENTS, Workload
 from rules.load import load

@@ -13,8 +13,9 @@ import attrs
 
 from billing.adapters.memory import MemoryShard, Tables
 from billing.cursor import Claim, Standing
+from billing.dedupe import PartKey
 from billing.engine import Apply, ClaimCursors, Look
-from billing.fold import CursorMove, PartKey, Transaction
+from billing.fold import CursorMove, Transaction
 from billing.moment import day_number
 from billing.ports import Applied, Outcome, Reaction, Refused
 from billing.voids import Known

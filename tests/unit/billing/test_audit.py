@@ -11,7 +11,7 @@ from sqlalchemy import text
 from billing.adapters.sql import run
 from billing.audit import DIFFERENCES_MAX, audit_shard
 from billing.cursor import Claim
-from billing.fold import part_keys
+from billing.dedupe import part_keys
 from billing.ledger import PAGE_ROWS
 from billing.ports import Applied
 from tests.pipeline import COUNTING, LOG, payload, pipeline_in

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from billing.batch import Slice
+from billing.dedupe import PartKey, part_keys
 from billing.digest import line_checksums
 from billing.event import Reason
-from billing.fold import PartKey, part_keys
 from billing.rows import decimal_texts
 from billing.voids import Known
 from rules.columns import Decimals

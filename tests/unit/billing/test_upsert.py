@@ -10,8 +10,8 @@ import pytest
 
 from billing.batch import Slice
 from billing.cursor import Claim
+from billing.dedupe import PartKey
 from billing.event import Reason, Rejected
-from billing.fold import PartKey
 from billing.tiers import TierColumns, TierKeys, used_of
 from billing.upsert import Dialect, claim_statements, counters_packet, existing_query, lines_query, packet
 from rules.columns import Decimals

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from generators.oracle_book import EXACT, Line, load
+from generators.oracle_book import EXACT, Line
 from generators.oracle_event import Event, RejectedError
+from generators.oracle_files import load
 
 HEAD = "book: b\nversion: 1\ncurrency: USD\ncharges:\n"
 NEW_YEAR_US = 1_767_225_600_000_000

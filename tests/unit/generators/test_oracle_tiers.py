@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from generators.oracle import run
-from generators.oracle_book import Counters, load
+from generators.oracle_book import Counters
 from generators.oracle_event import Event, RejectedError
+from generators.oracle_files import load
 
 HEAD = "book: b\nversion: 1\ncurrency: USD\ncharges:\n"
 NEW_YEAR_US = 1_767_225_600_000_000

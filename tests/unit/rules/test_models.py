@@ -13,7 +13,7 @@ import pytest
 
 from billing.cursor import Claim
 from billing.ports import Applied
-from generators import oracle, oracle_book, oracle_close
+from generators import oracle, oracle_close, oracle_files
 from generators.oracle_period import starts_named
 from rules.load import load
 from rules.price import MODELS
@@ -131,7 +131,7 @@ def _closed(path: Path, rows: list[dict[str, str]]) -> list[object]:
             paid[key] = posted
         return found
 
-    book = oracle_book.load(path)
+    book = oracle_files.load(path)
     return asyncio.run(play())
 
 

@@ -66,10 +66,12 @@ def test_published_vectors(length: int, digest: int) -> None:
 
 def test_a_column_keeps_its_order_and_types() -> None:
     """Slots would be given to the wrong accounts."""
-    values = [value for value, _, _ in GOLDEN]
+    values = [value if isinstance(value, bytes) else value.encode() for value, _, _ in GOLDEN]
     assert slot_of(values).tolist() == [slot for _, _, slot in GOLDEN]
     assert slot_of(values).dtype == np.uint16
     assert hash64(values).dtype == np.uint64
+    texts = {value: slot for value, _, slot in GOLDEN if isinstance(value, str)}
+    assert slot_of(list(texts)).tolist() == list(texts.values())
     assert slot_of([]).tolist() == []
 
 

@@ -1,0 +1,219 @@
+"""Pricing: events and a rulebook into charges; what cannot be priced comes back as rejects.
+
+Owns which parts an event has, the accounts that it charges, and their lines. Must not know how rules price.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from billing.charge import FOREIGN_SEPARATOR, Bools, Charges
+from billing.credit import taken
+from billing.credits import refused_credits, with_terms
+from billing.event import Events, Rejected
+from billing.hash64 import Bytes
+from billing.kept import KEPT_BYTES_MAX, kept_texts, too_long
+from billing.tail import tails_of
+from billing.wire import Reason
+from rules.book import Book
+from rules.columns import MISSING, PICO_PLACES, Coded, Decimals, Int32s, Int64s, Lines, Priced, Usage, texts_of
+from rules.compiled import compiled, item, put, text_buffers
+
+DIMENSION_BYTES_MAX: Final = 64  # a wider value is not a low-cardinality dimension; it would widen every rollup key
+
+
+class Pricer(Protocol):
+    """What prices columns of usage: a pure function of (event, book)."""
+
+    book: Book
+
+    def price(self, usage: Usage) -> Priced:
+        """Return the priced lines and the rejected events."""
+        ...
+
+
+def charge(events: Events, pricer: Pricer, routing_names: Iterable[str] = ()) -> tuple[Charges, list[Rejected]]:
+    """Price events into parts and lines; what cannot be priced comes back as rejects.
+
+    Each accepted event has a part for its own account, whose line 0 carries amount 0 if only others are charged: a
+    repeat then always meets a record to collide with, even if the book has changed in between. A void has one too, even
+    if nothing of it can be priced any more; its prices only say which accounts and counters are concerned. So has a
+    credit, which no rule prices.
+    """
+    book = pricer.book
+    priced = pricer.price(Usage(events.account, events.product, events.time_us, events.quantity, events.attributes))
+    refused = {
+        reject.event: (Reason(reject.reason), reject.detail)
+        for reject in priced.rejects
+        if not events.void[reject.event] and reject.event not in events.credits
+    }
+    refused |= refused_credits(events, book)
+    refused |= _too_wide(events, book)
+    kept = with_terms(kept_texts(events, book.keep), events.credits)
+    for row in too_long(kept):
+        refused.setdefault(row, (Reason.BAD_FIELD, f"kept attributes need more than {KEPT_BYTES_MAX} bytes"))
+    rejects = [
+        Rejected(
+            int(events.partition[row]),
+            int(events.offset[row]),
+            events.account.values[events.account.codes[row]],
+            reason,
+            detail,
+            events.payload[row],
+        )
+        for row, (reason, detail) in sorted(refused.items())
+    ]
+    accepted = np.ones(len(events), dtype=np.bool_)
+    accepted[list(refused)] = False
+    return _assemble(events, priced, accepted, kept, book, routing_names), rejects
+
+
+def _assemble(
+    events: Events, priced: Priced, accepted: Bools, kept: pa.StringArray, book: Book, routing_names: Iterable[str]
+) -> Charges:
+    lines = priced.lines
+    priced_lines = accepted[lines.event]
+    if events.credits:
+        priced_lines &= ~np.isin(lines.event, list(events.credits))
+    chosen = np.flatnonzero(priced_lines)
+    event = lines.event[chosen].astype(np.int64)
+    account = lines.account.codes[chosen].astype(np.int64)
+    rule = lines.rule[chosen].astype(np.int64)
+    quantity, amount = lines.quantity.take(chosen), lines.amount.take(chosen).rescaled(PICO_PLACES)
+    counter, use = lines.counter[chosen], lines.use.take(chosen)
+    foreign = account != events.account.codes[event]
+    has_home = np.zeros(len(events), dtype=np.bool_)
+    has_home[event[~foreign]] = True
+    lonely = np.flatnonzero(accepted & ~has_home)
+    if len(lonely):  # events that charge only others: add their line 0
+        event = np.concatenate([event, lonely])
+        account = np.concatenate([account, events.account.codes[lonely]])
+        zero_rules = _zero_rules(lines, events.account, lonely, book)
+        if events.credits:
+            zero_rules[np.isin(lonely, list(events.credits))] -= len(book.currencies)
+        rule = np.concatenate([rule, zero_rules])
+        zeros = np.zeros(len(lonely), dtype=np.int64)
+        quantity = Decimals.concat([quantity, Decimals(zeros, 0)])
+        amount = Decimals.concat([amount, Decimals(zeros, PICO_PLACES)])
+        counter = np.concatenate([counter, np.full(len(lonely), MISSING, dtype=np.int32)])
+        use = Decimals.concat([use, Decimals(zeros, 0)])
+        foreign = np.concatenate([foreign, np.zeros(len(lonely), dtype=np.bool_)])
+    if foreign.any() or len(lonely):
+        # Home part first, then the others by account; groups stay in the book's order.
+        within = np.where(foreign, account + 1, 0)
+        order = np.argsort(event * (len(lines.account.values) + 1) + within, kind="stable")
+        event, account, rule, foreign = event[order], account[order], rule[order], foreign[order]
+        quantity, amount = quantity.take(order), amount.take(order)
+        counter, use = counter[order], use.take(order)
+        starts = np.flatnonzero(np.diff(event, prepend=-1) | np.diff(account, prepend=-1))
+    else:
+        starts = np.flatnonzero(np.diff(event, prepend=-1))
+    counts = np.diff(starts, append=len(event))
+    part = np.repeat(np.arange(len(starts), dtype=np.int32), counts)
+    line = (np.arange(len(event)) - np.repeat(starts, counts)).astype(np.int32)
+    tail, tails = tails_of(events, event, rule, book)
+    rows, home = event[starts], ~foreign[starts]
+    return Charges(
+        partition=events.partition[rows],
+        offset=events.offset[rows],
+        key=_keys(events, rows, home),
+        account=Coded(account[starts].astype(np.int32), lines.account.values),
+        time_us=events.time_us[rows],
+        digest=events.digest[rows],
+        home=home,
+        void=events.void[rows],
+        kept=kept.take(pa.array(rows)),
+        payload=events.payload[rows],
+        attributes={name: events.attributes[name].take(rows) for name in routing_names},
+        part=part,
+        line=line,
+        tail=tail,
+        tails=tails,
+        quantity=quantity,
+        amount=amount,
+        counter=counter,
+        counters=lines.counters,
+        use=use,
+        credits=taken(events.credits, rows),
+    )
+
+
+def _zero_rules(lines: Lines, account: Coded, events: NDArray[np.int64], book: Book) -> NDArray[np.int64]:
+    """Return what stands for the rule of a line 0 without charge: the event's currency, counted from the end, below 0.
+
+    An event is in one currency, so that any of its lines tells it; a void that nothing prices is in its account's.
+    """
+    rules = np.full(len(events), MISSING, dtype=np.int64)
+    if len(lines):
+        first = np.minimum(np.searchsorted(lines.event, events), len(lines) - 1)
+        rules = np.where(lines.event[first] == events, lines.rule[first], MISSING)
+    found, which = np.unique(rules, return_inverse=True)
+    currencies = [book.currency if rule == MISSING else book.rules[rule].currency for rule in found.tolist()]
+    currency = np.array([_currency_index(book, one) for one in currencies], dtype=np.int64)[which]
+    for row in np.flatnonzero(rules == MISSING).tolist():
+        name = account.values[account.codes[events[row]]]
+        listed = None if book.accounts is None else book.accounts.currency_of(name)
+        currency[row] = _currency_index(book, listed or book.currency)
+    return currency - len(book.currencies)
+
+
+def _currency_index(book: Book, currency: str) -> int:
+    """Return the place of a currency; without any price in it, nothing was charged in it, and any other one will do."""
+    return book.currencies.index(currency) if currency in book.currencies else 0
+
+
+def _keys(events: Events, rows: NDArray[np.int64], home: Bools) -> pa.StringArray:
+    if home.all():
+        return events.id.take(pa.array(rows))
+    ids, accounts = text_buffers(events.id), text_buffers(events.account.values.derived(texts_of))
+    lengths = np.diff(ids[1])[rows] + np.where(home, 0, np.diff(accounts[1])[events.account.codes[rows]] + 1)
+    ends = np.zeros(len(rows) + 1, dtype=np.int32)
+    np.cumsum(lengths, out=ends[1:])
+    out = np.empty(ends[-1], dtype=np.uint8)
+    _write_keys(*ids, *accounts, events.account.codes, rows, home, out)
+    return pa.StringArray.from_buffers(len(rows), pa.py_buffer(ends), pa.py_buffer(out))
+
+
+@compiled
+def _write_keys(
+    ids: Bytes,
+    id_bounds: Int32s,
+    accounts: Bytes,
+    account_bounds: Int32s,
+    codes: Int32s,
+    rows: Int64s,
+    home: Bools,
+    out: Bytes,
+) -> None:
+    """Write the key of each part: the id of its event, after the event's account where another one is charged."""
+    at = 0
+    for part in range(len(rows)):
+        row = rows[part]
+        if not home[part]:
+            code = item(codes, row)
+            for place in range(item(account_bounds, code), item(account_bounds, code + 1)):
+                put(out, at, item(accounts, place))
+                at += 1
+            put(out, at, ord(FOREIGN_SEPARATOR))
+            at += 1
+        for place in range(item(id_bounds, row), item(id_bounds, row + 1)):
+            put(out, at, item(ids, place))
+            at += 1
+
+
+def _too_wide(events: Events, book: Book) -> dict[int, tuple[Reason, str]]:
+    found: dict[int, tuple[Reason, str]] = {}
+    for name in book.dimensions:
+        column = events.attributes[name]
+        wide = column.derived(_are_wide, missing=False)
+        if wide.any():
+            detail = f"attributes.{name} is a dimension and longer than {DIMENSION_BYTES_MAX} bytes"
+            found |= dict.fromkeys(np.flatnonzero(wide).tolist(), (Reason.BAD_FIELD, detail))
+    return found
+
+
+def _are_wide(texts: Sequence[str]) -> Bools:
+    return np.fromiter((len(text.encode()) > DIMENSION_BYTES_MAX for text in texts), dtype=np.bool_, count=len(texts))
