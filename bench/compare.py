@@ -149,6 +149,7 @@ class _Field:
     def _files(self, renderers: Sequence[Sequence[Renderer]]) -> Iterator[list[dict[UnitFile, Renderer]]]:
         """Give each stream (some of the partitions) a file for each renderer, and remove them at the end."""
         folder = self._config.with_name("units")
+        shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
         folder.mkdir()
         with ExitStack() as stack:
             stack.callback(shutil.rmtree, folder)

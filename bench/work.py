@@ -10,9 +10,10 @@ import attrs
 import numpy as np
 
 from billing.batch import Slice, route_charges
-from billing.charge import Charges, charge
+from billing.charge import Charges
 from billing.event import Decoder
 from billing.ports import Records
+from billing.pricing import charge
 from billing.rows import BalanceColumns, RollupColumns, table_rows
 from rules.book import Book
 from rules.columns import PICO_PLACES, Decimals, Int64s
