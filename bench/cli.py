@@ -69,7 +69,7 @@ def run(
     database
         Which server to start.
     seconds
-        How long to measure, from the first event on.
+        How long to measure: saturated, since the workers share the log; at a rate, since they keep up with it.
     rate
         Events a second to send while measuring, and measure latency; without it the log is filled before and the
         workers go as fast as they can.

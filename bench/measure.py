@@ -26,7 +26,7 @@ from bench.report import RunResult
 from bench.sampler import Sampler, settled, statuses
 from bench.scenario import Scenario
 from bench.system import SCRAPE_SECONDS_MAX, Workers, disk_bytes, machine, pids_of, servers_of
-from bench.topic import ends
+from bench.topic import ends, is_shared
 from billing.adapters.sql import run as run_sql
 from billing.cli.setup import Deployment, deployment
 from billing.cli.shards import audit_all
@@ -41,6 +41,7 @@ from rules.load import load
 SAMPLE_SECONDS: Final = 1.0
 START_SECONDS_MAX: Final = 60.0  # joining a group whose last members were killed takes ten
 WARM_UP_SECONDS: Final = 15.0  # under open-loop load: workers join, and catch up on what came meanwhile
+SHARE_SECONDS_MAX: Final = 20.0  # saturated workers start within seconds of each other, and then divide the partitions
 LAST_SECONDS_MAX: Final = 15.0  # for workers that did not tell their counters in time
 
 Tell = Callable[[str, int, int], None]  # what is going on, how much of it is done, how much there is
@@ -109,11 +110,13 @@ def run_filled(scenario: Scenario, config: Path, prefill: tuple[int, float] | No
     try:
         pids = {"workers": workers.pids, "database": lambda: pids_of(databases), "broker": lambda: pids_of([broker])}
         sampler = Sampler(found, pids, workers)
-        samples, latencies = asyncio.run(_measured(scenario, config, found, sampler, tell))
+        samples, shared, latencies = asyncio.run(_measured(scenario, config, found, sampler, tell))
     finally:
         workers.stop()
     after = asyncio.run(statuses(found)), disk_bytes(databases)
-    steady = worked(samples)
+    steady = worked(samples[shared:])
+    if len(steady) < 2:  # noqa: PLR2004 - a rate needs two samples; a short log may end before all workers share it
+        steady = worked(samples)
     if len(steady) < 2:  # noqa: PLR2004 - a rate needs two samples
         raise MeasureError(f"no shard applied anything; see {workers.log_path}")
     per_second = growth(steady)
@@ -150,8 +153,11 @@ def _unread(samples: Sequence[Sample]) -> int:
 
 async def _measured(
     scenario: Scenario, config: Path, found: Deployment, sampler: Sampler, tell: Tell
-) -> tuple[list[Sample], list[float]]:
-    """Sample once a second, for as long as the scenario says from the first event on; returns samples and latencies."""
+) -> tuple[list[Sample], int, list[float]]:
+    """Sample once a second, for as long as the scenario says since the workers share the log.
+
+    Returns samples, the place of the first one since then, and latencies.
+    """
     load = None
     await sampler.open()
     samples = [await sampler.sample()]
@@ -161,11 +167,10 @@ async def _measured(
                 load = subprocess.Popen(  # noqa: ASYNC220, S603 - it only starts; our own program and options
                     _sending(scenario, config), stdout=log, stderr=log
                 )
-        started = time.monotonic()
-        while samples[-1].events == samples[0].events:
-            if time.monotonic() - started > START_SECONDS_MAX:
-                raise MeasureError(f"nothing was applied in {START_SECONDS_MAX:.0f} s; see {sampler.workers.log_path}")
-            samples.append(await sampler.sample_at(samples[-1].at_seconds + SAMPLE_SECONDS))
+        await _until_applied(sampler, samples)
+        if load is None:
+            await _until_shared(scenario, config, sampler, samples)
+        shared = len(samples) - 1
         probe = Probe(found, scenario) if load else None
         if probe is not None:
             samples = [await sampler.sample_at(samples[-1].at_seconds + WARM_UP_SECONDS)]
@@ -179,13 +184,29 @@ async def _measured(
         if probe is not None and probing is not None:
             probe.stopping = True
             await probing
-            return samples, probe.latencies
-        return samples, []
+            return samples, 0, probe.latencies
+        return samples, shared, []
     finally:
         await sampler.close()
         if load is not None:
             load.terminate()
             load.wait()
+
+
+async def _until_applied(sampler: Sampler, samples: list[Sample]) -> None:
+    started = time.monotonic()
+    while samples[-1].events == samples[0].events:
+        if time.monotonic() - started > START_SECONDS_MAX:
+            raise MeasureError(f"nothing was applied in {START_SECONDS_MAX:.0f} s; see {sampler.workers.log_path}")
+        samples.append(await sampler.sample_at(samples[-1].at_seconds + SAMPLE_SECONDS))
+
+
+async def _until_shared(scenario: Scenario, config: Path, sampler: Sampler, samples: list[Sample]) -> None:
+    """Sample until every worker has its partitions, or has had long enough: till then fewer work than are measured."""
+    _, source = on_servers(config)
+    deadline = time.monotonic() + SHARE_SECONDS_MAX
+    while time.monotonic() < deadline and not await asyncio.to_thread(is_shared, source, scenario.workers):
+        samples.append(await sampler.sample_at(samples[-1].at_seconds + SAMPLE_SECONDS))
 
 
 def _sending(scenario: Scenario, config: Path) -> list[str]:

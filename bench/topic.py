@@ -9,7 +9,8 @@ from contextlib import closing
 from typing import Final
 
 import numpy as np
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from bench.errors import MeasureError
 from billing.batch import Span
@@ -31,6 +32,19 @@ def ends(source: KafkaSource) -> dict[int, int]:
                 raise MeasureError(f"{source.topic} partition {partition}: no answer in {ANSWER_SECONDS_MAX:.0f} s")
             found[partition] = bounds[1]
         return found
+
+
+def is_shared(source: KafkaSource, members: int) -> bool:
+    """Say whether so many workers are in the group and own all partitions; not, where the broker does not tell."""
+    admin = AdminClient({**source.options, "bootstrap.servers": source.bootstrap, "log_level": 0})
+    asked = admin.describe_consumer_groups([source.group], request_timeout=ANSWER_SECONDS_MAX)
+    try:
+        told = asked[source.group].result(ANSWER_SECONDS_MAX)
+        partitions = len(admin.list_topics(source.topic, ANSWER_SECONDS_MAX).topics[source.topic].partitions)
+    except (KafkaException, TimeoutError):
+        return False
+    owned = [member.assignment.topic_partitions if member.assignment else [] for member in told.members]
+    return len(owned) == members and sum(map(len, owned)) == partitions
 
 
 def prefix(ends_of: Mapping[int, int], events: int) -> dict[int, int]:
