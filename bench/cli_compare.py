@@ -16,7 +16,7 @@ from bench.compare import compare as compared
 from bench.compare import comparison_of, servers_told
 from bench.contenders import Contender
 from bench.report import as_json
-from bench.report_compare import CompareResult, ModelResult, compare_text
+from bench.report_compare import CompareResult, ModelResult, compare_text, model_text, rest_text
 from bench.scenario import SHARDS_MAX, WORKERS_MAX, Database, Scenario
 from bench.session import DEFAULT_FOLDER, servers, telling
 from bench.system import machine
@@ -70,21 +70,26 @@ def compare(
     out
         A folder for compare.json with every figure, compare.txt and compare.png.
     """
-    models, asked = [], [Contender(each) for each in contenders]
-    told: tuple[str, ...] = ()
+    result = CompareResult(machine(), (), shlex.join(["billing-bench", *sys.argv[1:]]))
+    asked = [Contender(each) for each in contenders]
     for name in model:
         scenario = Scenario(model_named(name), shards, workers, database, seconds, None, events, seed)
         with servers(folder, shards, database, scenario.partitions) as config, telling() as tell:
             init(config)
-            told = servers_told(config, asked)
-            results = compared(scenario, config, asked, tell)
-        models.append(ModelResult(comparison_of(scenario, scenario.events_in_log), tuple(results)))
-    result = CompareResult(machine(told), tuple(models), shlex.join(["billing-bench", *sys.argv[1:]]))
-    text = compare_text(result)
-    sys.stdout.write(text + "\n")
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "compare.json").write_bytes(as_json("compare", result.command, result))
-        (out / "compare.txt").write_text(text + "\n", encoding="utf-8")
-        plots.draw_comparison(result, out)
+            where = machine(servers_told(config, asked))
+            found = compared(scenario, config, asked, tell)
+        done = ModelResult(comparison_of(scenario, scenario.events_in_log), tuple(found))
+        result = CompareResult(where, (*result.models, done), result.command)
+        sys.stdout.write(model_text(done) + "\n")
+        sys.stdout.flush()
+        if out is not None:
+            _write(result, out)  # after each model: minutes of work are not lost when the next one fails
+    sys.stdout.write(rest_text(result) + "\n")
     return 1 if result.differences else 0
+
+
+def _write(result: CompareResult, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "compare.json").write_bytes(as_json("compare", result.command, result))
+    (out / "compare.txt").write_text(compare_text(result) + "\n", encoding="utf-8")
+    plots.draw_comparison(result, out)

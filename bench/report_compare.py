@@ -81,18 +81,25 @@ class CompareResult:
 
 
 def compare_text(result: CompareResult) -> str:
-    """Return a comparison as lines of text: a table for each model."""
-    lines: list[str] = []
-    for model in result.models:
-        what = model.comparison
-        lines.append(
-            f"{what.model}, {what.shards} shards, {what.workers} processes, {what.database}, {what.seconds} s each, "
-            f"the same log of {what.events:,} events"
-        )
-        lines += aligned(_rows(model))
+    """Return a comparison as lines of text: a table for each model, who took part, where, and how to repeat it."""
+    return "\n".join([*map(model_text, result.models), rest_text(result)])
+
+
+def model_text(model: ModelResult) -> str:
+    """Return one model's table."""
+    what = model.comparison
+    heading = (
+        f"{what.model}, {what.shards} shards, {what.workers} processes, {what.database}, {what.seconds} s each, "
+        f"the same log of {what.events:,} events"
+    )
+    return "\n".join([heading, *aligned(_rows(model))])
+
+
+def rest_text(result: CompareResult) -> str:
+    """Return what stands below the tables."""
     taking_part = dict.fromkeys(one.contender for model in result.models for one in model.contenders)
-    lines += [f"{contender}: {TOLD[contender]}" for contender in taking_part]
-    return "\n".join([*lines, machine_text(result.machine), again(result.command)])
+    told = [f"{contender}: {TOLD[contender]}" for contender in taking_part]
+    return "\n".join([*told, machine_text(result.machine), again(result.command)])
 
 
 def _rows(model: ModelResult) -> Sequence[Sequence[str]]:
