@@ -183,7 +183,6 @@ class Counters:
 
     def __init__(self, pricing: Pricing) -> None:
         self._pricing = pricing
-        self._done = 0
 
     def add(self, piece: Slice, at: int) -> Iterator[Unit]:
         """Yield pipelines. piece: of all shards."""
