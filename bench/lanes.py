@@ -62,7 +62,7 @@ class Counts:
 
 @attrs.frozen
 class Sent:
-    """What processes got done; seconds: until the last answer; dry: some file ended before the time."""
+    """What processes got done; seconds: until the last answer; dry: every file ended before the time."""
 
     counts: Counts
     seconds: float
@@ -118,7 +118,7 @@ def send(workers: Sequence[Sequence[Lane]], seconds: float, tell: Callable[[floa
         sum((part.counts for part in parts), Counts()),
         max(part.seconds for part in parts),
         sum(part.cpu_seconds for part in parts),
-        any(part.dry for part in parts),
+        all(part.dry for part in parts),
         {partition: stop for part in parts for partition, stop in part.stops.items()},
     )
 
@@ -168,7 +168,7 @@ class _Sender:
         self._lead_events = Limits().waiting_events_max
         self._done = Counts()
         self._stops: dict[int, int] = {}
-        self._dry = False
+        self._at_end = 0
 
     async def run(self, end: Connection) -> Sent:
         """Connect, say so, wait for the word, and send."""
@@ -180,7 +180,7 @@ class _Sender:
         seconds, used = time.monotonic() - started, time.process_time() - cpu
         for each in targets:
             await each.close()
-        return Sent(self._done, seconds, used, self._dry, self._stops)
+        return Sent(self._done, seconds, used, self._at_end == len(self._lanes), self._stops)
 
     async def _lane(self, number: int, target: "_Database | _Redis", started: float) -> None:
         try:
@@ -193,7 +193,7 @@ class _Sender:
                 again = await target.send(unit)
                 self._stops.update(unit.stops)
                 self._done += Counts(unit.events, 1, unit.statements, unit.rows, again)
-            self._dry = True
+            self._at_end += 1
         finally:
             self._under_way[number] = math.inf
 
