@@ -61,6 +61,16 @@ class Seek:
 
 
 @attrs.frozen
+class Check:
+    """Ask the log whether it reaches these offsets: a shard has applied what lies below, and no reader has been there.
+
+    A reader behind them would not notice that a log lost its end, and what comes there next would be taken for applied.
+    """
+
+    positions: Mapping[int, int]
+
+
+@attrs.frozen
 class CloseReader:
     """Stop a reader and forget it."""
 
@@ -92,7 +102,7 @@ class Troubled:
     detail: str
 
 
-Effect = ClaimCursors | Apply | Look | Seek | CloseReader | Halt | Settled | Troubled
+Effect = ClaimCursors | Apply | Look | Seek | Check | CloseReader | Halt | Settled | Troubled
 
 
 class Engine:
@@ -156,7 +166,7 @@ class Engine:
                     )
                 ]
         lane.stand(answer.positions, now_ms)
-        return self._close_catchup(shard) + self.tick(now_ms)
+        return [*self._close_catchup(shard), *self._check_ahead(answer.positions), *self.tick(now_ms)]
 
     def looked(self, shard: int, answer: Mapping[PartKey, Known] | Refused, now_ms: int) -> list[Effect]:
         """Take a shard's answer to Look."""
@@ -192,7 +202,7 @@ class Engine:
         if reader == MAIN:
             assert self._main is not None, "the main reader was positioned before it read"
             self._main.update({p: span.stop for p, span in records.spans.items() if p in self._main})
-        slices = self._slices(records)
+        slices = self.slices(records)
         for lane in lanes:
             lane.take(slices[lane.shard], now_ms)
         return self.tick(now_ms)
@@ -247,6 +257,11 @@ class Engine:
             if all(partition in lane.positions for lane in self.lanes)
         }
 
+    @property
+    def positioned(self) -> bool:
+        """Tell whether every shard has answered where it stands, or that it cannot, so that the main reader reads."""
+        return self._main is not None
+
     def detached(self) -> list[str]:
         """Return the shards that do not follow the main reader."""
         return [lane.name for lane in self.lanes if not lane.claimed or lane.behind(self._main or {})]
@@ -261,6 +276,12 @@ class Engine:
         """Tell whether nothing is in flight and nothing waits for a shard that answers."""
         return not any(lane.busy or (lane.claimed and lane.pending) for lane in self.lanes)
 
+    def slices(self, records: Records) -> list[Slice]:
+        """Decode, price and route what was read: a slice for each shard, which depends on nothing but the records."""
+        events, undecodable = self._decoder.decode(records.partition, records.offset, records.payload)
+        charges, unpriced = charge(events, self._pricer, self._routing_names)
+        return route_charges(records.spans, charges, [*undecodable, *unpriced], self._map)
+
     # --- decisions ---
 
     def _set_back(self, now_ms: int) -> None:
@@ -268,11 +289,6 @@ class Engine:
         self._blocked_since_ms = None
         for lane in self.lanes:
             lane.set_back(now_ms)
-
-    def _slices(self, records: Records) -> list[Slice]:
-        events, undecodable = self._decoder.decode(records.partition, records.offset, records.payload)
-        charges, unpriced = charge(events, self._pricer, self._routing_names)
-        return route_charges(records.spans, charges, [*undecodable, *unpriced], self._map)
 
     def _fed_by(self, reader: int) -> list[Lane]:
         if reader == MAIN:
@@ -287,7 +303,14 @@ class Engine:
             partition: main_start([lane.positions[partition] for lane in claimed], self._limits.buffer_events_max)
             for partition in self._starts
         }
-        return [Seek(MAIN, dict(self._main))]
+        furthest = {partition: max(lane.positions[partition] for lane in claimed) for partition in self._starts}
+        return [Seek(MAIN, dict(self._main)), *self._check_ahead(furthest)]
+
+    def _check_ahead(self, positions: Mapping[int, int]) -> list[Effect]:
+        """Check where cursors stand that the main reader has yet to come to; those behind it are where it has been."""
+        main = self._main or {}
+        ahead = {partition: at for partition, at in positions.items() if at > main.get(partition, at)}
+        return [Check(ahead)] if ahead else []
 
     def _catch_up(self) -> list[Effect]:
         effects: list[Effect] = []
@@ -312,6 +335,9 @@ class Engine:
 
     def _detach_slow(self, now_ms: int) -> list[Effect]:
         """Detach a full lane that fails, or that has held up idle lanes for too long."""
+        if not self._crowded and not any(lane.full for lane in self.lanes):  # as it is most of the time
+            self._blocked_since_ms = None
+            return []
         attached = self._attached()
         enough = self._limits.batch_events_max if self._crowded else self._limits.buffer_events_max
         full = [lane for lane in attached if lane.full or lane.pending_events >= enough]

@@ -72,12 +72,12 @@ class Lane:
     @property
     def claimed(self) -> bool:
         """Tell whether the lane knows where its shard stands."""
-        return self.state in {State.READY, State.LOOKING, State.APPLYING} and not self.reclaim
+        return self.state in (State.READY, State.LOOKING, State.APPLYING) and not self.reclaim
 
     @property
     def busy(self) -> bool:
         """Tell whether the store is working for this lane."""
-        return self.state in {State.CLAIMING, State.LOOKING, State.APPLYING}
+        return self.state in (State.CLAIMING, State.LOOKING, State.APPLYING)
 
     @property
     def full(self) -> bool:
@@ -88,7 +88,10 @@ class Lane:
 
     def behind(self, positions: Mapping[int, int]) -> set[int]:
         """Return the partitions whose next record the lane will not get from a reader at these positions."""
-        return {partition for partition, position in positions.items() if self.buffered.get(partition, -1) < position}
+        buffered = self.buffered
+        if buffered == positions:  # as most lanes are most of the time
+            return set()
+        return {partition for partition, position in positions.items() if buffered.get(partition, -1) < position}
 
     def take(self, piece: Slice, now_ms: int) -> None:
         """Buffer what the lane lacks of a slice."""

@@ -91,15 +91,15 @@ class Expected:
         return dict(Counter(self.rejects.values()))
 
 
-def run(payloads: Iterable[bytes], book_path: Path | str) -> Expected:
-    """Return what a log, given in its order, must cost by a valid book.
+def run(payloads: Iterable[bytes], book: Path | str | Book) -> Expected:
+    """Return what a log, given in its order, must cost by a valid book: its file, or what was loaded from it.
 
     An event is rejected for its form, then for its price, and only then compared with what was accepted before under
     its identity (account, UTC day, id): the same event again is a duplicate, another one is rejected as a conflict.
     The first void of an event takes back what it was charged when it came; one that comes first lets its event be
     nothing but a duplicate. Voids that price as nothing are none the worse for it.
     """
-    book = load(Path(book_path))
+    book = book if isinstance(book, Book) else load(Path(book))
     tally, counters = _Tally(book), Counters(book)
     bodies: dict[bytes, bytes] = {}
     counted: dict[bytes, list[Line]] = {}  # the lines whose amounts depend on what came before

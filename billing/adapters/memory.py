@@ -112,6 +112,11 @@ class MemoryShard:
             tables.quarantine.setdefault((transaction.log, reject.partition, reject.offset), reject)
         return Applied(transaction)
 
+    def roll_back(self, transaction: Transaction) -> None:
+        """Do what `apply` does up to its first write, and no more: the transaction has begun, and is rolled back."""
+        if self._fence(transaction) is None:
+            self._settled(transaction)
+
     def _fence(self, transaction: Transaction) -> str | None:
         """Return what keeps the transaction from being written, if anything does."""
         versions = transaction.map_version, transaction.book_version

@@ -9,7 +9,7 @@ from tests.simulation.check import SimulationError
 from tests.simulation.faults import fault_of, listing
 from tests.simulation.minimise import minimised
 from tests.simulation.plan import EVENTS
-from tests.simulation.report import Tally, next_seed
+from tests.simulation.report import Tally, next_seed, write_page
 from tests.simulation.world import simulate
 
 
@@ -21,6 +21,7 @@ def main() -> int:
     what.add_argument("--minimise", type=int, metavar="SEED", help="the smallest run of a seed that fails")
     what.add_argument("--faults", action="store_true", help="all faults and how likely they are")
     what.add_argument("--campaign", type=int, metavar="SEEDS", help="run so many seeds, and keep the results")
+    what.add_argument("--page", action="store_true", help="write ops/simulation.md anew from the results")
     parser.add_argument("--without", default="", metavar="FAULT,...", help="faults that the run shall not have")
     parser.add_argument("--events", type=int, default=EVENTS[1], help="how many events it has at most")
     parser.add_argument("--first", type=int, help="the campaign's first seed; the next one that has not run yet")
@@ -30,7 +31,9 @@ def main() -> int:
     if wanted.campaign is not None:
         first = next_seed() if wanted.first is None else wanted.first
         return run_campaign(first, wanted.campaign, wanted.seconds, wanted.processes, say)
-    if wanted.faults:
+    if wanted.page:
+        write_page()
+    elif wanted.faults:
         say(listing())
     elif wanted.minimise is not None:
         say(minimised(wanted.minimise))

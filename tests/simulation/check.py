@@ -5,6 +5,7 @@ Owns the invariants of exactly-once and conservation, and the comparison with th
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from billing.reads.balance import as_of
 from billing.tail import Tail
 from billing.voids import VOIDED_RULE
 from billing.wire import Reason
-from generators import oracle
+from generators import oracle, oracle_book, oracle_files
 from rules.columns import PICO_PLACES, Decimals
 from tests.simulation.log import Place
 from tests.simulation.plan import CUMULATIVE, Fact, Identity, Plan, Spreading, pricer
@@ -30,6 +31,7 @@ _UNREADABLE = b"refused by its shard"  # stands, for the oracle, where a shard c
 _Sums = dict[tuple[int, str], tuple[int, Decimal, int]]  # by slot and account: events, amount, checksum
 
 
+Row = tuple[Any, ...]
 Count = tuple[Decimal, int, Decimal]  # quantity, lines, amount
 Counts = Mapping[tuple[int, str, str], Count]  # by slot, account and rule
 
@@ -80,14 +82,21 @@ def check_move(shard: str, move: CursorMove, position: int | None, at_home: int)
     expect(f"{where}: events accepted, dropped and in quarantine", settled, at_home)
 
 
-def check_transaction(shard: str, transaction: Transaction, book: Path) -> None:
+def check_transaction(shard: str, transaction: Transaction, records: Sequence[Row], book: Path) -> None:
     """Check that what a transaction adds to balances and to each rollup is what its records add up to.
 
-    And that the rows of each table come in the order of its primary key, in which everybody locks them.
+    And that the rows of each table come in the order of its primary key, in which everybody locks them. records: its
+    rows as tuples.
     """
-    records = list(transaction.records.tuples())
-    for table, width in (("records", 5), ("tiers", 4), ("rollups", 5), ("balances", 3)):
-        keys = [row[:width] for row in getattr(transaction, table).tuples()]
+    balances, rollups = list(transaction.balances.tuples()), list(transaction.rollups.tuples())
+    tiers = list(transaction.tiers.tuples())
+    for table, rows, width in (
+        ("records", records, 5),
+        ("tiers", tiers, 4),
+        ("rollups", rollups, 5),
+        ("balances", balances, 3),
+    ):
+        keys = [row[:width] for row in rows]
         expect(f"{shard}: the order of rows in {table}", keys, sorted(keys))
     expected = _sums_of_lines(
         [row[:2] for row in records],
@@ -96,12 +105,11 @@ def check_transaction(shard: str, transaction: Transaction, book: Path) -> None:
         [Decimal(row[9]) for row in records],
         [_events(row[4], transaction.records.tails[row[7]]) for row in records],
     )
-    balances = [(row[0], row[1], row[3], row[4], row[5]) for row in transaction.balances.tuples()]
-    expect(f"{shard}: a transaction's balances", _added(balances), expected)
-    rollups = list(transaction.rollups.tuples())
+    added = [(row[0], row[1], row[3], row[4], row[5]) for row in balances]
+    expect(f"{shard}: a transaction's balances", _added(added), expected)
     for name in [rollup.name for rollup in pricer(book).book.rollups]:
-        rows = [(row[0], row[1], row[5], row[7], row[8]) for row in rollups if row[2] == name]
-        expect(f"{shard}: a transaction's rollup {name}", _added(rows), expected)
+        added = [(row[0], row[1], row[5], row[7], row[8]) for row in rollups if row[2] == name]
+        expect(f"{shard}: a transaction's rollup {name}", _added(added), expected)
 
 
 def check_sums(shard: MemoryShard, book: Path) -> None:
@@ -140,7 +148,9 @@ def check_end(plan: Plan, shards: Sequence[MemoryShard]) -> None:
     if plan.spreading is Spreading.ANYWHERE_WITH_CONFLICTS:
         winners = _winners(order, plan.facts, billed)
         order = sorted(order, key=lambda place: place not in winners)
-    expected = oracle.run([_UNREADABLE if place in cursed else payloads[place] for place in order], plan.book)
+    expected = oracle.run(
+        [_UNREADABLE if place in cursed else payloads[place] for place in order], _oracle_book(plan.book)
+    )
     cursors = [cursor for shard in shards for cursor in shard.tables.cursors.values()]
     accepted, duplicates = (sum(getattr(cursor, name) for cursor in cursors) for name in ("accepted", "duplicates"))
     if plan.voids and plan.spreading is not Spreading.BY_ACCOUNT:  # an event that comes after its void is a repeat
@@ -172,6 +182,11 @@ def check_end(plan: Plan, shards: Sequence[MemoryShard]) -> None:
     expect("counters", _counters(shards, lambda _, account, rule: (account, rule)), used)
 
 
+@lru_cache(maxsize=2)
+def _oracle_book(book: Path) -> oracle_book.Book:
+    return oracle_files.load(book)
+
+
 def check_counters(shard: MemoryShard, book: Path, records: Counts) -> None:
     """Check that counters say what the records of their rules add up to: quantity, lines and amount."""
     counting = {rule.id for rule in pricer(book).book.rules if rule.per is not None}
@@ -179,10 +194,10 @@ def check_counters(shard: MemoryShard, book: Path, records: Counts) -> None:
     expect(f"{shard.name}: counters", _counters([shard], lambda *key: key), expected)
 
 
-def added_records(counts: Counts, transaction: Transaction) -> Counts:
-    """Return what records add up to, by slot, account and rule, after one more transaction."""
+def added_records(counts: Counts, transaction: Transaction, records: Iterable[Row]) -> Counts:
+    """Return what records add up to, by slot, account and rule, after one more transaction, whose records these are."""
     total = dict(counts)
-    for row in transaction.records.tuples():
+    for row in records:
         rule = transaction.records.tails[row[7]].rule
         lines = 1 if row[4] >= 0 else -1
         total[row[0], row[1], rule] = _plus(

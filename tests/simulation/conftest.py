@@ -4,10 +4,10 @@ import os
 
 import pytest
 
-from tests.simulation.report import Tally, write_mutants
+from tests.simulation.report import NOTHING, Tally, write_mutants
 
 _TALLY = pytest.StashKey[Tally]()
-_KILLED = pytest.StashKey[list[tuple[str, str, str]]]()
+_KILLED = pytest.StashKey[list[tuple[str, ...]]]()
 
 
 @pytest.fixture(scope="session")
@@ -17,8 +17,8 @@ def simulated(request: pytest.FixtureRequest) -> Tally:
 
 
 @pytest.fixture(scope="session")
-def killed(request: pytest.FixtureRequest) -> list[tuple[str, str, str]]:
-    """Give the table of mutants: what was broken, what noticed it, and after how much."""
+def killed(request: pytest.FixtureRequest) -> list[tuple[str, ...]]:
+    """Give the table of mutants: what was broken, where, what noticed it, and after how much."""
     return request.config.stash.setdefault(_KILLED, [])
 
 
@@ -30,9 +30,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     killed = config.stash.get(_KILLED, None)
     if killed is None:
         return
-    terminalreporter.write_line(f"mutants: {len(killed)} noticed")
+    noticed = sum(by != NOTHING for _, _, by, _ in killed)
+    terminalreporter.write_line(f"mutants: {noticed} of {len(killed)} noticed")
     if "MUTANTS" in os.environ:
         width = max(len(name) for name, *_ in killed)
-        for name, by, after in killed:
+        for name, _, by, after in killed:
             terminalreporter.write_line(f"  {name:{width}}  {by}, after {after}")
-        write_mutants(killed)
+        from tests.simulation.test_mutants import every_mutant  # noqa: PLC0415 - only then is there more to know
+
+        write_mutants(killed, every_mutant())

@@ -10,10 +10,12 @@ from typing import Final, Protocol
 
 import attrs
 
+from billing.batch import Slice
 from billing.cursor import check_within
 from billing.engine import (
     MAIN,
     Apply,
+    Check,
     ClaimCursors,
     CloseReader,
     Effect,
@@ -26,12 +28,13 @@ from billing.engine import (
 )
 from billing.errors import BillingError, LogChangedError
 from billing.ports import Records, Refused
-from tests.simulation.check import SimulationError
+from tests.simulation.check import SimulationError, expect
 from tests.simulation.clock import Clock
 from tests.simulation.faults import Fault
 from tests.simulation.log import LOG_NAME
 from tests.simulation.plan import Plan, Versions, pricer_at
 from tests.simulation.shards import Answer, Session
+from tests.simulation.shares import told
 
 Call = ClaimCursors | Look | Apply
 
@@ -65,6 +68,24 @@ class Reader:
     generation: int = 0
 
 
+class _Engine(Engine):
+    """The engine as it is, which is told what most of its reads come to; those that it does itself must agree."""
+
+    def __init__(self, plan: Plan, versions: Versions) -> None:
+        pricer = pricer_at(plan.book, versions.book)
+        super().__init__(LOG_NAME, plan.map_of(versions), pricer, plan.limits)
+        self._shares = plan.shares
+        self._known = plan.shares.by(pricer)
+
+    def slices(self, records: Records) -> list[Slice]:
+        known = [share.within(records.spans) for share in self._known]
+        if not self._shares.is_afresh():
+            return known
+        afresh = super().slices(records)
+        expect("what a record comes to wherever it is read", list(map(told, afresh)), list(map(told, known)))
+        return afresh
+
+
 class Worker:
     """One process, from its start to its end; a restarted worker is another one."""
 
@@ -77,7 +98,7 @@ class Worker:
         self.stopping = False
         self.owned: frozenset[int] = frozenset()  # what it takes for its own
         self.owned_epoch = -1
-        self.engine = Engine(LOG_NAME, plan.map_of(versions), pricer_at(plan.book, versions.book), plan.limits)
+        self.engine = _Engine(plan, versions)
         self.readers: dict[int, Reader] = {}
         self.sessions = [Session() for _ in plan.shardmap.shards]
         self._plan = plan
@@ -153,6 +174,8 @@ class Worker:
                     self._world.call(self, effect)
                 case Seek(reader=number, positions=positions):
                     self._seek(number, positions)
+                case Check(positions=positions):
+                    self._check(positions)
                 case CloseReader(reader=number):
                     self._world.clock.say(self.name, "closes reader", number)
                     del self.readers[number]
@@ -172,11 +195,7 @@ class Worker:
 
     def _seek(self, number: int, positions: Mapping[int, int]) -> None:
         self._world.clock.say(self.name, "seeks reader", number, dict(positions))
-        try:
-            bounds = self._plan.log.bounds(positions, self._world.clock.now_ms)
-            check_within(LOG_NAME, positions, bounds)
-        except LogChangedError as error:
-            self._world.halted(self, error)
+        if not self._check(positions):
             return
         reader = self.readers.get(number)
         if reader is None:
@@ -189,6 +208,15 @@ class Worker:
         others = len(self.readers) - (MAIN in self.readers)
         if others > self._plan.limits.catchup_readers_max:
             raise SimulationError(f"{self.name} has {others} catch-up readers")
+
+    def _check(self, positions: Mapping[int, int]) -> bool:
+        """Ask the log whether it still has what cursors ask for; a worker that hears that it has not halts."""
+        try:
+            check_within(LOG_NAME, positions, self._plan.log.bounds(positions, self._world.clock.now_ms))
+        except LogChangedError as error:
+            self._world.halted(self, error)
+            return False
+        return True
 
     def _check_buffers(self) -> None:
         limits = self._plan.limits

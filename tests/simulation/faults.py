@@ -75,6 +75,10 @@ class Fault(Enum):
     REFUSED = _chance(
         _CALLS, "a shard refuses, with any reaction for which a server does, before anything has happened"
     )
+    ROLLED_BACK = _chance(
+        _CALLS,
+        "a shard reads and locks all that a transaction needs, then rolls it back: a deadlock, a lock wait, a cut",
+    )
     CUT_BEFORE = _chance(_CALLS, "the connection is cut before COMMIT arrives: no answer, and nothing was written")
     CUT_DURING = _chance(_CALLS, "the connection is cut during COMMIT: no answer, and it is applied up to 600 ms later")
     CUT_AFTER = _chance(_CALLS, "the connection is cut after COMMIT: it was applied, and its answer is lost")

@@ -17,6 +17,7 @@ from billing.ports import Records
 from tests.simulation.faults import Fault
 
 LOG_NAME = "simulated"
+_NO_PARTITIONS, _NO_OFFSETS = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int64)
 Place = tuple[int, int]  # partition, offset
 
 
@@ -112,6 +113,8 @@ class Log:
                 stop = entries[row - 1].stop  # a reader learns of a gap at once, later, or with the next record
             if stop > start:
                 spans[partition] = Span(start, stop)
+        if not payloads:
+            return Records(_NO_PARTITIONS, _NO_OFFSETS, payloads, spans)
         order = np.argsort(np.array(partitions, dtype=np.int64), kind="stable")
         return Records(
             np.array(partitions, dtype=np.int32)[order],

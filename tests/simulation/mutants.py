@@ -17,11 +17,14 @@ from billing import rows as rows_module
 from billing import voids as voids_module
 from billing.adapters.memory import MemoryShard
 from billing.batch import Slice, Span
+from billing.charge import Charges
 from billing.cursor import Claim, Standing
 from billing.engine import Effect, Engine, Seek
+from billing.event import Events, Rejected
 from billing.fold import CursorMove, Transaction, fold
 from billing.lane import Lane, State
 from billing.ports import Outcome, Reaction
+from billing.pricing import charge
 from billing.tiers import count
 from billing.voids import Known
 from rules.cumulative import Used
@@ -38,6 +41,10 @@ _settled, _settle_in_memory = Transaction.settled, MemoryShard._settled  # noqa:
 
 def _nothing(*_: object, **__: object) -> Any:
     return {}
+
+
+def _no_rows(*_: object) -> list[Any]:
+    return []
 
 
 def _never(*_: object, **__: object) -> bool:
@@ -70,6 +77,11 @@ def _fold_without_bodies(batch: Slice, *rest: Any) -> Transaction:
     charges = attrs.evolve(batch.charges, digest=np.zeros_like(batch.charges.digest))
     bodiless = {key: attrs.evolve(known, digest=0) for key, known in existing.items()}
     return fold(attrs.evolve(batch, charges=charges), book, log, version, bodiless, poison)
+
+
+def _charge_by_company(events: Events, *rest: Any) -> tuple[Charges, list[Rejected]]:
+    charges, rejects = charge(events, *rest)
+    return attrs.evolve(charges, amount=charges.amount.times(len(events))), rejects
 
 
 def _split_and_forget(piece: Slice, events_max: int) -> tuple[Slice, None]:
@@ -254,34 +266,32 @@ def _as_of_those_who_have_begun(cursors: Mapping[str, Any]) -> Any:
 
 @attrs.frozen
 class Mutant:
-    """A defect: what it puts in the place of what.
-
-    seed: one that notices it, tried first where time is short; quick: not so rarely noticed that it takes minutes.
-    """
+    """A defect: what it puts in the place of what; seed: one that notices it, tried first where time is short."""
 
     owner: object
     attribute: str
     replacement: Any
     seed: int = 0
-    quick: bool = True
 
 
 ENGINE: Final[dict[str, Mutant]] = {
     "what was read again is not trimmed": Mutant(Slice, "since", _whole),
     "the rest of a batch that was cut is lost": Mutant(Slice, "split", _split_and_forget, seed=1),
-    "the cursor is not compared before it is moved": Mutant(MemoryShard, "apply", _apply_unguarded),
+    "the cursor is not compared before it is moved": Mutant(MemoryShard, "apply", _apply_unguarded, seed=3),
     "quarantine is not written": Mutant(MemoryShard, "apply", _apply_without_quarantine),
     "no record is found": Mutant(MemoryShard, "existing", _nothing),
     "records that exist are sent again": Mutant(engine_module, "fold", _fold_without_existing),
+    "an event costs more in company": Mutant(engine_module, "charge", _charge_by_company),
     "bodies are not compared": Mutant(engine_module, "fold", _fold_without_bodies, seed=1),
-    "a lane believes its buffer, not the shard's cursors": Mutant(Lane, "stand", _stand_on_the_buffer, seed=20),
+    "a lane believes its buffer, not the shard's cursors": Mutant(Lane, "stand", _stand_on_the_buffer, seed=24),
     "a detached lane believes that it has what it dropped": Mutant(Lane, "detach", _detach_and_stay, seed=3),
-    "an answer from before an assignment counts after it": Mutant(Lane, "forget", _forget_the_call, seed=3),
+    "an answer from before an assignment counts after it": Mutant(Lane, "forget", _forget_the_call, seed=6),
     "an event that its shard refuses is forgotten": Mutant(Lane, "refused", _refused_without_poison, seed=1),
     "an idle lane never asks where its shard stands": Mutant(Lane, "unsure", _never, seed=221),
     "a batch that was settled stays settled after a rollback": Mutant(
-        Transaction, "settled", _settled_once(), quick=False
+        Transaction, "settled", _settled_once(), seed=105
     ),
+    "credits of a batch are forgotten": Mutant(fold_module, "credit_rows", _no_rows),
     "every batch begins at the first tier": Mutant(Transaction, "settled", _settled_by_nothing),
     "counters are read before the transaction that writes them": Mutant(
         MemoryShard, "_settled", _read_before_the_last_write
@@ -291,10 +301,11 @@ ENGINE: Final[dict[str, Mutant]] = {
     "a void does not stand in the place of its event": Mutant(voids_module._Lines, "mark", _mark_beside, seed=9),  # noqa: SLF001
     "a void takes nothing back": Mutant(voids_module._Lines, "take_back_recorded", _take_back_nothing, seed=2),  # noqa: SLF001
     "a void is not seen to be a repeat": Mutant(Known, "of_rows", _never_voided, seed=4),
+    "cursors beyond the log's end are not noticed": Mutant(Engine, "_check_ahead", lambda *_: [], seed=1197),
     "nobody catches up": Mutant(Engine, "_catch_up", lambda _: []),
     "a gap at the hand-over of a catch-up is not seen": Mutant(Slice, "since", _over_a_gap),
     "a shard that catches up begins where the others are": Mutant(Engine, "_catch_up", _catch_up_from_here),
-    "a cursor that went back is not believed": Mutant(Lane, "stand", _stand_on_memory, quick=False),
+    "a cursor that went back is not believed": Mutant(Lane, "stand", _stand_on_memory, seed=66),
     "one bad event takes its batch into quarantine": Mutant(Lane, "refused", _refused_is_poison, seed=1),
     "versions are not compared when a cursor moves": Mutant(MemoryShard, "apply", _apply_any_version, seed=5),
     "a claim raises no versions": Mutant(MemoryShard, "claim", _claim_raising_nothing, seed=5),
@@ -306,8 +317,8 @@ ENGINE: Final[dict[str, Mutant]] = {
     "a balance counts an event too many": Mutant(fold_module, "table_rows", _rows_of_lines),
     "amounts are rounded when they are written": Mutant(rows_module, "decimal_texts", _in_cents),
     "rows are not sorted by primary key": Mutant(rows_module, "part_order", _in_log_order),
-    "a buffer has no limit": Mutant(Lane, "full", property(lambda _: False), quick=False),
+    "a buffer has no limit": Mutant(Lane, "full", property(lambda _: False), seed=15),
     "a refusal is waited out for ever": Mutant(lane_module, "backoff_ms", lambda *_: 10**9, seed=3),
-    "a clock that is set back is not noticed": Mutant(Engine, "_set_back", lambda *_: None, quick=False),
+    "a clock that is set back is not noticed": Mutant(Engine, "_set_back", lambda *_: None, seed=97),
     "as_of passes over shards that have not begun": Mutant(check_module, "as_of", _as_of_those_who_have_begun),
 }

@@ -1,7 +1,7 @@
 """The simulated network: carries calls from workers to shards and answers back, or does not.
 
 Permitted faults (see `faults`): delays; refusals before anything happened; connections cut before, during and after the
-shard does its work.
+shard does its work; transactions that are rolled back before they write.
 """
 
 from collections import Counter
@@ -19,7 +19,8 @@ from tests.simulation.shards import Answer, Shard
 
 _LATE_MS: Final = 600  # how long a request may be on its way after it was given up
 _REFUSALS: Final = (Reaction.RETRY, Reaction.RECONNECT, Reaction.RESOLVE_WRITER, Reaction.PAUSE)
-_FATES: Final = (Fault.REFUSED, Fault.CUT_BEFORE, Fault.CUT_DURING, Fault.CUT_AFTER)
+_ROLLED_BACK: Final = (Reaction.RETRY, Reaction.RECONNECT)
+_FATES: Final = (Fault.REFUSED, Fault.CUT_BEFORE, Fault.CUT_DURING, Fault.CUT_AFTER, Fault.ROLLED_BACK)
 
 
 class Network:
@@ -51,6 +52,8 @@ class Network:
 
         def arrive() -> Answer:
             self.on_the_way -= 1
+            if fate is Fault.ROLLED_BACK:
+                return shard.roll_back(session, call, rng.choice(_ROLLED_BACK))
             answer = shard.serve(session, call)
             self._counts[Fault.FENCED] += isinstance(answer, Refused) and answer.reaction is Reaction.FENCED
             return answer
@@ -66,13 +69,8 @@ class Network:
             clock.say(f"the answer to {worker.name} is lost: {words(call)}: {type(answer).__name__}")
             answer_later(Refused(Reaction.RECONNECT, "no reply"))
 
-        if fate is Fault.REFUSED:
-            self._counts[fate] += 1
-            answer_later(Refused(rng.choice(_REFUSALS), "not now"))
-            return
-        if fate is Fault.CUT_BEFORE:
-            self._counts[fate] += isinstance(call, Apply)
-            answer_later(Refused(Reaction.RECONNECT, "cut on the way"))
+        if fate in (Fault.REFUSED, Fault.CUT_BEFORE):
+            answer_later(self._refused(fate, call))
             return
         self.on_the_way += 1
         if fate is Fault.CUT_AFTER:
@@ -82,6 +80,13 @@ class Network:
             clock.after(back_ms + rng.randint(0, _LATE_MS), arrive_late)
         else:
             clock.after(there_ms, lambda: answer_later(arrive()))
+
+    def _refused(self, fate: Fault, call: Call) -> Refused:
+        """Return the answer to a call that never arrives."""
+        self._counts[fate] += fate is Fault.REFUSED or isinstance(call, Apply)
+        if fate is Fault.REFUSED:
+            return Refused(self._rng.choice(_REFUSALS), "not now")
+        return Refused(Reaction.RECONNECT, "cut on the way")
 
     def _fate(self) -> Fault | None:
         """Return what goes wrong with the next call, if anything; every stream advances, whatever the others say."""

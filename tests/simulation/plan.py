@@ -13,13 +13,9 @@ from typing import Final
 
 import attrs
 import msgspec
-import numpy as np
 
-from billing.batch import route_charges
-from billing.event import Decoder
 from billing.limits import Limits
 from billing.moment import DAY_US
-from billing.pricing import charge
 from generators.faults import CONFLICT, DUPLICATE, ORDINARY, Faults
 from generators.workload import BLOCK_EVENTS, Workload
 from rules.load import load
@@ -27,6 +23,7 @@ from rules.pricer import Pricer
 from sharding.shardmap import ShardMap, Spread
 from tests.simulation.faults import DRAWN, Fault, Kind
 from tests.simulation.log import Log, Place
+from tests.simulation.shares import Shares
 
 LINEAR: Final = Path(__file__).parents[2] / "rules" / "books" / "telecom.yaml"
 CUMULATIVE: Final = Path(__file__).with_name("cumulative.yaml")
@@ -79,6 +76,7 @@ class Plan:
     limits: Limits
     workers: int
     log: Log
+    shares: Shares
     facts: dict[Place, Fact]
     voids: int  # how many there are, appended to the log
     cursed: frozenset[Identity]  # events that their shard refuses to store
@@ -133,7 +131,8 @@ def plan_of(seed: int, without: Collection[Fault] = (), events_max: int = EVENTS
     faulty_until_ms = rng.randint(*FAULTY_MS)
     log, injected = _log(rng, seed, spreading, faulty_until_ms, amounts, events_max)
     voids = _append_voids(log, spreading, seed, faulty_until_ms, amounts) if book == LINEAR else 0
-    facts = facts_of(log, shardmap, pricer(book))
+    shares = Shares(log.payloads(), shardmap)
+    facts = facts_of(log, shares, pricer(book))
     billable = sorted({fact.identity for fact in facts.values() if fact.identity is not None and fact.parts == 1})
     poisonous = min(len(billable), int(amounts[Fault.POISON]))
     return Plan(
@@ -144,6 +143,7 @@ def plan_of(seed: int, without: Collection[Fault] = (), events_max: int = EVENTS
         limits=limits,
         workers=workers,
         log=log,
+        shares=shares,
         facts=facts,
         voids=voids,
         cursed=frozenset(Random(f"{seed} poison").sample(billable, poisonous)),
@@ -163,20 +163,13 @@ def _amounts(seed: int, without: Collection[Fault]) -> dict[Fault, float]:
     return amounts
 
 
-def facts_of(log: Log, shardmap: ShardMap, pricer: Pricer) -> dict[Place, Fact]:
-    """Decode, price and route the whole log at once: what one record comes to never depends on the others."""
-    payloads = log.payloads()
-    partition = np.array([place[0] for place in payloads], dtype=np.int32)
-    offset = np.array([place[1] for place in payloads], dtype=np.int64)
-    routing = sorted(shardmap.spread_attributes())
-    names = sorted({*pricer.book.attributes, *routing})
-    events, undecodable = Decoder(names).decode(partition, offset, list(payloads.values()))
-    charges, unpriced = charge(events, pricer, routing)
+def facts_of(log: Log, shares: Shares, pricer: Pricer) -> dict[Place, Fact]:
+    """Return what is true of each record: what one of them comes to never depends on the others."""
     facts: dict[Place, Fact] = {}
     parts: dict[Place, int] = {}
-    for shard, piece in enumerate(route_charges({}, charges, [*undecodable, *unpriced], shardmap)):
-        facts |= {(reject.partition, reject.offset): Fact(shard) for reject in piece.rejects}
-        these = piece.charges
+    for shard, share in enumerate(shares.by(pricer)):
+        facts |= {(reject.partition, reject.offset): Fact(shard) for reject in share.whole.rejects}
+        these = share.whole.charges
         for row in range(len(these)):
             place = int(these.partition[row]), int(these.offset[row])
             parts[place] = parts.get(place, 0) + 1
@@ -184,7 +177,7 @@ def facts_of(log: Log, shardmap: ShardMap, pricer: Pricer) -> dict[Place, Fact]:
                 account = these.account.values[these.account.codes[row]]
                 identity = account, int(these.time_us[row] // DAY_US), these.key[row].as_py()
                 facts[place] = Fact(shard, identity, int(these.digest[row]))
-    return {place: attrs.evolve(facts[place], parts=parts.get(place, 0)) for place in payloads}
+    return {place: attrs.evolve(facts[place], parts=parts.get(place, 0)) for place in log.order}
 
 
 def _log(

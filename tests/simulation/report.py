@@ -1,10 +1,11 @@
 """The report: what simulations did, added up over runs, in a file that grows and a page that is made from it.
 
-Owns `results.jsonl` (a line a campaign), `mutants.json` (the last table) and the page `ops/simulation.md`, which has
-what people write in `findings.md` too. Must not know how a world works.
+Owns `results.jsonl` (a line a campaign), `mutants.json` (the last table), the page `ops/simulation.md` and the
+sentence of the README that says the same in short. Must not know how a world works.
 """
 
 import json
+import re
 import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,24 +16,30 @@ from typing import Any, Final
 import attrs
 
 from tests.simulation.faults import Fault
-from tests.simulation.world import Result
+from tests.simulation.shares import AFRESH
+from tests.simulation.world import GRACE_MS, Result
 
 RESULTS: Final = Path(__file__).with_name("results.jsonl")
 MUTANTS: Final = Path(__file__).with_name("mutants.json")
-FINDINGS: Final = Path(__file__).with_name("findings.md")
 PAGE: Final = Path(__file__).parents[2] / "ops" / "simulation.md"
+README: Final = Path(__file__).parents[2] / "README.md"
 _COUNTS: Final = ("seeds", "events", "transactions", "simulated_seconds", "failed")
 
 
 @attrs.define
 class Tally:
-    """Runs that went well, and what they did; failed: how many others there were."""
+    """Runs that went well, and what they did; failed: how many others there were.
+
+    caught_up_ms_max: the longest that any of them took after its faults until all was applied.
+    """
 
     seeds: int = 0
     events: int = 0
     transactions: int = 0
     simulated_ms: int = 0
+    caught_up_ms_max: int = 0
     failed: int = 0
+    failed_seeds: list[int] = attrs.Factory(list)
     faults: Counter[Fault] = attrs.Factory(Counter)
 
     def add(self, result: Result) -> None:
@@ -41,12 +48,15 @@ class Tally:
         self.events += result.events
         self.transactions += result.transactions
         self.simulated_ms += result.simulated_ms
+        self.caught_up_ms_max = max(self.caught_up_ms_max, result.caught_up_ms)
         self.faults.update(result.faults)
 
     def merge(self, other: "Tally") -> None:
         """Count what another tally has counted."""
         for name in ("seeds", "events", "transactions", "simulated_ms", "failed"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.caught_up_ms_max = max(self.caught_up_ms_max, other.caught_up_ms_max)
+        self.failed_seeds += other.failed_seeds
         self.faults.update(other.faults)
 
     @property
@@ -61,8 +71,11 @@ class Tally:
         return f"simulation: {words}{self.simulated_ms // 1000:,} simulated seconds\nfaults injected: {faults}"
 
 
-def write_campaign(tally: Tally, first: int, stop: int, begun: Mapping[str, str]) -> None:
-    """Add a campaign over the seeds [first, stop) to the results, and write the page anew; begun: see `now`."""
+def keep_campaign(tally: Tally, first: int, stop: int, seconds: float, begun: Mapping[str, str]) -> None:
+    """Keep what a campaign over the seeds [first, stop) has counted so far, and write the page anew; begun: see `now`.
+
+    It may be called again when the campaign has come further: its line is replaced.
+    """
     line = {
         **begun,
         "command": f"python -m tests.simulation --campaign {stop - first} --first {first}",
@@ -72,42 +85,84 @@ def write_campaign(tally: Tally, first: int, stop: int, begun: Mapping[str, str]
         "events": tally.events,
         "transactions": tally.transactions,
         "simulated_seconds": tally.simulated_ms // 1000,
+        "caught_up_ms_max": tally.caught_up_ms_max,
+        "seconds": round(seconds),
         "failed": tally.failed,
+        "failed_seeds": tally.failed_seeds,
         "faults": {fault.words: tally.faults[fault] for fault in Fault},
     }
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(line) + "\n")
+    same = {**begun, "first_seed": first}
+    others = [one for one in campaigns() if any(one.get(name) != value for name, value in same.items())]
+    beside = RESULTS.with_suffix(".new")
+    beside.write_text("".join(json.dumps(one) + "\n" for one in (*others, line)))
+    beside.replace(RESULTS)  # at once: who interrupts a campaign finds all that was counted
     write_page()
 
 
-def write_mutants(rows: Sequence[tuple[str, str, str]]) -> None:
-    """Keep the table of mutants: what was broken, what noticed it, and after how much; and write the page anew."""
-    MUTANTS.write_text(json.dumps({**now(), "rows": rows}, indent=1) + "\n")
+def write_mutants(tried: Sequence[tuple[str, ...]], every: Sequence[tuple[str, str]]) -> None:
+    """Keep what mutants have shown, beside what was known of those that were not tried, and write the page anew.
+
+    A row: the defect, what it changes, what noticed it (or NOTHING), after how much. every: the first two of all rows.
+    """
+    commit, table = now()["commit"], mutants()
+    rows = {(row[0], row[1]): row for row in (table["rows"] if table is not None else ())}
+    rows |= {(row[0], row[1]): [*row, commit] for row in tried}
+    MUTANTS.write_text(json.dumps({"rows": [rows[one] for one in every if one in rows]}, indent=1) + "\n")
     write_page()
 
 
 def next_seed() -> int:
     """Return the first seed that no campaign has run."""
-    return max((line["stop_seed"] for line in _campaigns()), default=0)
+    return max((line["stop_seed"] for line in campaigns()), default=0)
 
 
 def write_page() -> None:
-    """Write the page from what campaigns and mutants have left."""
-    mutants = json.loads(MUTANTS.read_text()) if MUTANTS.exists() else None
-    PAGE.write_text(page_of(_campaigns(), mutants, FINDINGS.read_text()))
+    """Write the page from what campaigns and mutants have left, and the sentence of the README."""
+    PAGE.write_text(page_of(campaigns(), mutants()))
+    README.write_text(_SENTENCE.sub(lambda _: sentence_of(campaigns(), mutants()), README.read_text(), count=1))
 
 
-def page_of(campaigns: Sequence[Mapping[str, Any]], mutants: Mapping[str, Any] | None, findings: str) -> str:
-    """Return the page as text; findings: a section that people write."""
-    total, faults = Counter[str](), Counter[str]()
+_SENTENCE: Final = re.compile(r"Simulation of the engine, `make simulate`[^\n]*")
+
+
+def sentence_of(campaigns: Sequence[Mapping[str, Any]], mutants: Mapping[str, Any] | None) -> str:
+    """Return a sentence, in one line, that says what has been counted."""
+    total = _total(campaigns)
+    kinds = sum(any(line["faults"].get(fault.words) for line in campaigns) for fault in Fault)
+    text = (
+        f"Simulation of the engine, `make simulate`, {total['seeds']:,} seeds so far: {total['events']:,} events in "
+        f"{total['transactions']:,} transactions under {kinds} kinds of faults, {total['failed']:,} seeds failed"
+    )
+    if total["failed"]:
+        text += " and showed [defects](ops/defects.md)"
+    if mutants is not None:
+        noticed = sum(row[2] != NOTHING for row in mutants["rows"])
+        text += f"; `make mutants`: {noticed} of {len(mutants['rows'])} deliberate defects noticed"
+    return text + " ([counts and tables](ops/simulation.md))."
+
+
+NOTHING: Final = "nothing"
+
+
+def _total(campaigns: Sequence[Mapping[str, Any]]) -> Counter[str]:
+    total = Counter[str]()
     for line in campaigns:
         total.update({name: line[name] for name in _COUNTS})
+    return total
+
+
+def page_of(campaigns: Sequence[Mapping[str, Any]], mutants: Mapping[str, Any] | None) -> str:
+    """Return the page as text."""
+    total, faults = _total(campaigns), Counter[str]()
+    for line in campaigns:
         faults.update(line["faults"])
     text = [
         "# Simulation",
         "",
-        "What the simulation of the engine has counted. Written by `make simulate` and `make mutants` from",
-        "`results.jsonl`, `mutants.json` and `findings.md` in `tests/simulation`; do not edit it.",
+        "What the simulation of the engine has counted, and which deliberate defects it notices. Written by",
+        "`make simulate` and `make mutants` from `results.jsonl` and `mutants.json` in `tests/simulation`.",
+        "What it has found in our own code: [defects](defects.md). What a record comes to is the same whoever reads",
+        f"it, and is worked out once a run; on each {AFRESH}th read the engine does it itself, and must find the same.",
         "",
         "| First seed | Stop | Commit | Date | Events | Transactions | Simulated s | Failed |",
         "|---:|---:|---|---|---:|---:|---:|---:|",
@@ -117,20 +172,39 @@ def page_of(campaigns: Sequence[Mapping[str, Any]], mutants: Mapping[str, Any] |
         counts = (f"{line[name]:,}" for name in _COUNTS[1:])
         text.append(f"| {' | '.join(map(str, (*cells, *counts)))} |")
     counts = ", ".join(f"{total[name]:,} {name.replace('_', ' ')}" for name in _COUNTS)
-    text += ["", f"In all: {counts}.", "", "| Fault | Injected | What it is |", "|---|---:|---|"]
+    slowest_ms = max((line.get("caught_up_ms_max", 0) for line in campaigns), default=0)
+    text += ["", f"In all: {counts}."]
+    failed = [seed for line in campaigns for seed in line.get("failed_seeds", ())]
+    if failed:
+        text += [f"Seeds {', '.join(map(str, failed))} failed; what they showed is among the [defects](defects.md)."]
+    if slowest_ms:
+        text += [
+            f"Every shard had applied the whole log within {slowest_ms:,} simulated milliseconds of the last fault;"
+        ]
+        text += [f"more than {GRACE_MS:,} would have been a failure."]
+    text += ["", "| Fault | Injected | What it is |", "|---|---:|---|"]
     text += [f"| {fault.words} | {faults[fault.words]:,} | {fault.odds.words} |" for fault in Fault]
-    text += ["", findings.rstrip()]
     if mutants is not None:
         rows = mutants["rows"]
-        text += ["", "## Mutants", ""]
-        text += [f"{len(rows)} deliberate defects, one at a time, at commit {mutants['commit']} on {mutants['date']}."]
-        text += ["", "| Defect | Noticed by | After |", "|---|---|---|"]
+        noticed = sum(row[2] != NOTHING for row in rows)
+        text += [
+            "",
+            "## Mutants",
+            "",
+            f"{len(rows)} deliberate defects, one at a time: {noticed} noticed. Those of the",
+        ]
+        text += ["engine meet the seeds from 0 on, those of statements the tests of the contract that concern them."]
+        text += ["", "| Defect | What is changed | Noticed by | After | Commit |", "|---|---|---|---|---|"]
         text += [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join(text) + "\n"
 
 
-def _campaigns() -> list[dict[str, Any]]:
+def campaigns() -> list[dict[str, Any]]:
     return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+
+
+def mutants() -> dict[str, Any] | None:
+    return json.loads(MUTANTS.read_text()) if MUTANTS.exists() else None
 
 
 def now() -> dict[str, str]:

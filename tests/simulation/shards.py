@@ -5,6 +5,7 @@ and a failover: all sessions end and the last writes are lost, acknowledged or n
 session to the old server never reaches the new one. A transaction is applied whole or not at all, and one at a time.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -30,7 +31,7 @@ from tests.simulation.check import (
     expect,
 )
 from tests.simulation.faults import Fault
-from tests.simulation.plan import Plan, Versions
+from tests.simulation.plan import Identity, Plan, Versions
 
 Answer = Standing | Refused | Applied | Mapping[PartKey, Known]
 SPARSE: Final = 16  # transactions between two checks of all sums: the cheap checks see every one of them
@@ -59,15 +60,17 @@ class Shard:
         self._plan = plan
         self._faults = counts
         self._on_write = on_write
+        self._homes: dict[int, list[int]] = {}  # by partition, the offsets of the records that this shard accounts for
+        for (partition, offset), fact in sorted(plan.facts.items()):
+            if fact.home == index:
+                self._homes.setdefault(partition, []).append(offset)
         self._journal: list[Claim | Transaction] = []
         self._counts: Counts = {}
         self._newest = Versions(0, 0)  # the highest that any worker has claimed with
 
     def serve(self, session: Session, call: ClaimCursors | Look | Apply) -> Answer:
         """Do what a call asks for, in one instant."""
-        if session.generation is None and not self.down:
-            session.generation = self.generation
-        if self.down or session.generation != self.generation:
+        if not self._is_connected(session):
             return Refused(Reaction.RECONNECT, f"{self.name}: no connection")
         match call:
             case Look():
@@ -78,6 +81,18 @@ class Shard:
                 answer = self._apply(call.transaction)
         self._on_write()
         return answer
+
+    def roll_back(self, session: Session, call: ClaimCursors | Look | Apply, reaction: Reaction) -> Refused:
+        """Begin what a call asks for and roll it back."""
+        if isinstance(call, Apply) and self._is_connected(session):
+            self._faults[Fault.ROLLED_BACK] += 1
+            self.memory.roll_back(call.transaction)
+        return Refused(reaction, f"{self.name}: rolled back")
+
+    def _is_connected(self, session: Session) -> bool:
+        if session.generation is None and not self.down:
+            session.generation = self.generation
+        return not self.down and session.generation == self.generation
 
     def fail_over(self, lost: int) -> list[str]:
         """Become a copy that lacks the last writes; returns what was lost, in words."""
@@ -106,13 +121,11 @@ class Shard:
 
     def _apply(self, transaction: Transaction) -> Outcome:
         in_order = all(self.positions.get(move.partition) == move.start for move in transaction.moves)
-        rows = transaction.records.tuples()
-        identities = {(account, day_number(day), event) for _, account, day, event, *_ in rows}
-        if in_order and identities & self._plan.cursed:
+        if in_order and self._plan.cursed and self._plan.cursed & _identities(transaction):
             self._faults[Fault.POISON] += 1
             return Refused(Reaction.BISECT, f"{self.name}: a value is out of range")
         if self.packet_events_max is not None:
-            events = len(identities) + len(transaction.quarantine)
+            events = len(_identities(transaction)) + len(transaction.quarantine)
             if events > self.packet_events_max:
                 self._faults[Fault.SMALL_PACKETS] += 1
                 return Refused(Reaction.SPLIT, f"{self.name}: {events} events are too much for a packet")
@@ -129,8 +142,9 @@ class Shard:
                 check_move(self.name, move, self.positions.get(move.partition), self._at_home(move))
                 self.positions[move.partition] = move.stop
             written = outcome.written or transaction
-            check_transaction(self.name, written, self._plan.book)
-            self._counts = added_records(self._counts, written)
+            rows = list(written.records.tuples())
+            check_transaction(self.name, written, rows, self._plan.book)
+            self._counts = added_records(self._counts, written, rows)
             check_counters(self.memory, self._plan.book, self._counts)
             self._check_cursors()
             if self.committed % SPARSE == 0:
@@ -139,15 +153,18 @@ class Shard:
 
     def _at_home(self, move: CursorMove) -> int:
         """Return how many records of a move's span this shard accounts for."""
-        return sum(
-            fact.home == self._index and place[0] == move.partition and move.start <= place[1] < move.stop
-            for place, fact in self._plan.facts.items()
-        )
+        homes = self._homes.get(move.partition, ())
+        return bisect_left(homes, move.stop) - bisect_left(homes, move.start)
 
     def _check_cursors(self) -> None:
         found = {partition: cursor.next_offset for (_, partition), cursor in self.memory.tables.cursors.items()}
         if found != self.positions:
             raise SimulationError(f"{self.name}: cursors are {found}, but {self.positions} was applied")
+
+
+def _identities(transaction: Transaction) -> set[Identity]:
+    rows = transaction.records.tuples()
+    return {(account, day_number(day), event) for _, account, day, event, *_ in rows}
 
 
 def _words(write: Claim | Transaction) -> str:

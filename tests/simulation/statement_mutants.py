@@ -14,6 +14,7 @@ import attrs
 from billing.adapters import mysql, sqlite
 from billing.adapters.mysql import MysqlStore
 from billing.upsert import Packet
+from tests.contract import test_credits as credit_tests
 from tests.contract import test_store as stores
 from tests.contract import test_tiers as tiers
 from tests.pipeline import Pipeline
@@ -136,6 +137,7 @@ _REPEAT: Final = _on_linear(stores.test_a_repeat_is_refused_whole_then_told_and_
 _SUMS: Final = _on_linear(stores.test_a_second_transaction_adds_to_the_first)
 _CHECKSUMS: Final = _on_linear(stores.test_checksums_wrap_at_64_bits)
 _COUNTERS: Final = _on_counting(tiers.test_a_use_is_charged_by_what_was_used_before)
+_CREDIT: Final = _on_linear(credit_tests.test_a_credit_is_written_as_it_was_given)
 _WRITTEN: Final = _on_linear(stores.test_a_transaction_writes_every_table_and_moves_the_cursor)
 _VERSIONS: Final = _alone(stores.test_a_claim_raises_versions_and_never_lowers_them)
 _OTHERS: Final = _on_linear(stores.test_a_newer_claim_fences_workers_of_other_partitions)
@@ -157,6 +159,10 @@ STATEMENTS: Final[dict[str, Mutant]] = {
     "sums are replaced, not added to": Mutant(*_packet(r"amount=\w+\.amount\+", "amount="), (_SUMS,)),
     "checksums do not wrap": Mutant(
         *_packet(r"checksum=IF\((\w+\.checksum)>~(VALUES\(checksum\)).*", r"checksum=\1+\2"), (_CHECKSUMS,)
+    ),
+    "credits are not written": Mutant(*_packet(r"^INSERT INTO credits.*", ""), (_CREDIT,)),
+    "a credit costs what it is worth": Mutant(
+        *_packet(r"(VALUES \(.*?,x?'USD',)([\d.]+),[\d.]+,", r"\1\2,\2,"), (_CREDIT,)
     ),
     "quarantine refuses what it has": Mutant(
         *_packet(r" ON DUPLICATE KEY UPDATE retried=.*", ""),
@@ -197,6 +203,9 @@ STATEMENTS: Final[dict[str, Mutant]] = {
     ),
     "SQLite: records that exist are passed over": Mutant(
         *_text("_RECORD", "INSERT INTO", "INSERT OR IGNORE INTO"), (_on_sqlite(_REPEAT),)
+    ),
+    "SQLite: a credit has no products": Mutant(
+        *_text("_CREDIT", "?, ?) ON CONFLICT", "?, substr(?, 1, 0)) ON CONFLICT"), (_on_sqlite(_CREDIT),)
     ),
     "SQLite: sums are replaced, not added to": Mutant(
         *_text("_BALANCE", "decimal_add(amount, excluded.amount)", "excluded.amount"), (_on_sqlite(_SUMS),)

@@ -6,13 +6,17 @@
 import gc
 import os
 from collections.abc import Iterable
+from types import ModuleType
 
 import pytest
 
 from tests.pipeline import COUNTING, pipeline_in
 from tests.simulation.check import SimulationError
 from tests.simulation.mutants import ENGINE
+from tests.simulation.mutants import Mutant as EngineMutant
+from tests.simulation.report import NOTHING
 from tests.simulation.statement_mutants import STATEMENTS, Books, Test
+from tests.simulation.statement_mutants import Mutant as StatementMutant
 from tests.simulation.world import simulate
 from tests.stores import TablesPlace, server_place
 
@@ -22,7 +26,26 @@ SEEDS = range(400)
 
 def seeds_for(known: int) -> Iterable[int]:
     """Return the seeds to try, in order."""
-    return SEEDS if ALL else (known, *SEEDS)
+    return (*SEEDS, known) if ALL else (known, *SEEDS)
+
+
+def place_of(mutant: EngineMutant | StatementMutant) -> str:
+    """Return what a mutant replaces: module or class, and name in it."""
+    owner = mutant.owner
+    module = (
+        owner.__name__ if isinstance(owner, ModuleType) else f"{owner.__module__}.{getattr(owner, '__qualname__', '')}"
+    )
+    return f"`{module}.{mutant.attribute}`"
+
+
+def every_mutant() -> list[tuple[str, str]]:
+    """Return the name of each mutant and what it replaces."""
+    return [(name, place_of(mutant)) for name, mutant in (*ENGINE.items(), *STATEMENTS.items())]
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number of things in words."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def failure_of(seed: int) -> BaseException | None:
@@ -34,9 +57,9 @@ def failure_of(seed: int) -> BaseException | None:
     return None
 
 
-@pytest.mark.parametrize("name", [name for name, mutant in ENGINE.items() if ALL or mutant.quick])
+@pytest.mark.parametrize("name", ENGINE)
 def test_the_simulation_notices_a_defect(
-    name: str, monkeypatch: pytest.MonkeyPatch, killed: list[tuple[str, str, str]]
+    name: str, monkeypatch: pytest.MonkeyPatch, killed: list[tuple[str, ...]]
 ) -> None:
     """Otherwise the simulation would pass whatever the engine did wrong here."""
     mutant = ENGINE[name]
@@ -44,8 +67,9 @@ def test_the_simulation_notices_a_defect(
     monkeypatch.setattr(mutant.owner, mutant.attribute, mutant.replacement)
     for tried, seed in enumerate(seeds_for(mutant.seed), start=1):
         if isinstance(failure_of(seed), AssertionError):  # what only breaks the mutant itself shows nothing
-            killed.append((name, f"simulation, seed {seed}", f"{tried} seeds"))
+            killed.append((name, place_of(mutant), f"simulation, seed {seed}", counted(tried, "seed")))
             return
+    killed.append((name, place_of(mutant), NOTHING, counted(len(SEEDS), "seed")))
     pytest.fail(f"nothing notices: {name}")
 
 
@@ -71,7 +95,7 @@ def test_the_contract_notices_a_defect(
     name: str,
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
-    killed: list[tuple[str, str, str]],
+    killed: list[tuple[str, ...]],
     books: Books,
 ) -> None:
     """Otherwise the tests of stores would pass whatever a statement did wrong here."""
@@ -84,6 +108,7 @@ def test_the_contract_notices_a_defect(
             noticed = notices(test, server_place("mariadb", server), books)
             gc.collect()  # what the test has left open is closed, and complains, here where that is expected
             if noticed:
-                killed.append((name, test.__name__, f"{tried} tests"))
+                killed.append((name, place_of(mutant), f"`{test.__name__}`", counted(tried, "test")))
                 return
+    killed.append((name, place_of(mutant), NOTHING, counted(len(mutant.tests), "test")))
     pytest.fail(f"nothing notices: {name}")

@@ -9,7 +9,7 @@ from tests.simulation.campaign import run_chunk
 from tests.simulation.check import SimulationError
 from tests.simulation.faults import Fault
 from tests.simulation.minimise import minimised
-from tests.simulation.report import Tally, page_of
+from tests.simulation.report import README, Tally, campaigns, mutants, page_of, sentence_of
 from tests.simulation.world import simulate
 
 CHUNKS = 8
@@ -77,8 +77,16 @@ def test_the_page_adds_campaigns_up() -> None:
     """Otherwise the published counts would be those of the last campaign only."""
     counts = {"seeds": 2, "events": 1_000, "transactions": 30, "simulated_seconds": 4, "failed": 0}
     line = {"first_seed": 0, "stop_seed": 2, "commit": "c", "date": "d", "faults": {"crash": 700}, **counts}
-    page = page_of([line, line], {"commit": "m", "date": "n", "rows": [["no guard", "a seed", "3 seeds"]]}, "## Found")
+    table = {"rows": [["no guard", "a place", "a seed", "3 seeds", "m"]]}
+    page = page_of([line, line], table)
     assert "In all: 4 seeds, 2,000 events, 60 transactions, 8 simulated seconds, 0 failed." in page
     assert "| crash | 1,400 |" in page
-    assert "## Found" in page
-    assert "| no guard | a seed | 3 seeds |" in page
+    assert "| no guard | a place | a seed | 3 seeds | m |" in page
+    sentence = sentence_of([line, line], table)
+    assert "4 seeds so far: 2,000 events in 60 transactions under 1 kinds of faults, 0 seeds failed" in sentence
+    assert "1 of 1 deliberate defects noticed" in sentence
+
+
+def test_the_readme_says_what_was_counted() -> None:
+    """Else the front page would tell of another number of seeds than the results that it links to."""
+    assert sentence_of(campaigns(), mutants()) in README.read_text()

@@ -28,11 +28,15 @@ _STARTED_AT_MS: Final = (3 * 10**8, 10**9)  # what the clocks of workers begin a
 
 @attrs.frozen
 class Result:
-    """What a run did, for those who watch; faults: how often each of them was really injected."""
+    """What a run did, for those who watch; faults: how often each of them was really injected.
+
+    caught_up_ms: how long after the end of all faults every shard had applied the whole log.
+    """
 
     events: int
     transactions: int
     simulated_ms: int
+    caught_up_ms: int
     steps: int
     faults: Mapping[Fault, int]
 
@@ -95,7 +99,8 @@ class World:
         check_end(self.plan, [shard.memory for shard in self.shards])
         self.clock.say("all applied and checked")
         committed = sum(shard.committed for shard in self.shards)
-        return Result(len(self.plan.log.order), committed, self.clock.now_ms, steps, self.counts)
+        caught_up_ms = self.clock.now_ms - self.plan.faulty_until_ms
+        return Result(len(self.plan.log.order), committed, self.clock.now_ms, caught_up_ms, steps, self.counts)
 
     @property
     def faulty(self) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from billing.adapters.memory import MemoryShard
 from billing.batch import Span
 from billing.cursor import Claim
-from billing.engine import MAIN, Apply, ClaimCursors, CloseReader, Engine, Halt, Look, Seek, Settled, Troubled
+from billing.engine import MAIN, Apply, Check, ClaimCursors, CloseReader, Engine, Halt, Look, Seek, Settled, Troubled
 from billing.errors import VersionFencedError
 from billing.limits import Limits
 from billing.ports import Applied, Reaction, Records, Refused
@@ -52,6 +52,7 @@ class Rig:
         self.troubles = []
         self.seeks = []
         self.closed = []
+        self.checks = []
 
     def do(self, effects):
         """Execute what needs no answer, and note what does."""
@@ -62,6 +63,8 @@ class Rig:
                 case Seek():
                     self.seeks.append(effect)
                     self.readers[effect.reader] = dict(effect.positions)
+                case Check():
+                    self.checks.append(dict(effect.positions))
                 case CloseReader():
                     self.closed.append(effect.reader)
                     del self.readers[effect.reader]
@@ -231,6 +234,26 @@ def test_a_shard_far_behind_does_not_hold_the_others_at_the_start(rig):
     second.run()
     second.check_complete()
     assert second.closed == [1]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_cursor_ahead_of_the_reader_is_checked_against_the_log(rig, late):
+    """A log that lost its end would go unnoticed where another shard begins below it, and new events there be lost."""
+    before = rig([event(n) for n in range(10)])
+    before.own()
+    before.run()
+    after = rig(before.log)
+    after.shards[0].rewind(before.shards[0].snapshot())
+    after.own()
+    after.answer(1)
+    after.answer(0, Refused(Reaction.RETRY, "not yet") if late else None)
+    after.tick()
+    assert after.seeks[1:] == [Seek(MAIN, {0: 0})]
+    if late:
+        assert after.checks == []
+        after.tick(LIMITS.retry_backoff_max_ms)
+        after.answer(0)
+    assert after.checks == [{0: 10}]
 
 
 def test_new_events_wait_for_company_no_longer_than_told(rig):

@@ -3,9 +3,13 @@
 import asyncio
 
 import attrs
+import pytest
 
 from billing.adapters.generated import GeneratedSource
+from billing.adapters.memory import MemoryShard, MemoryStore
+from billing.cursor import Claim
 from billing.engine import CloseReader, Seek
+from billing.errors import LogChangedError
 from billing.limits import Limits
 from billing.worker import Worker
 from generators.workload import Workload
@@ -57,3 +61,20 @@ def test_a_reader_closed_while_it_seeks_is_forgotten(tmp_path):
         return ends
 
     assert asyncio.run(scenario()) == [None, None]
+
+
+def test_a_log_that_ends_before_a_cursor_stops_the_worker(tmp_path):
+    """A shard that was ahead of the others would take the next events of a log that lost its end for billed ones."""
+    book = book_of(tmp_path, "charges: [{group: usage, rules: [{id: r, when: {product: sms}, price: {flat: 1}}]}]")
+    source, shards = GeneratedSource(Workload(), 10), [MemoryShard("a"), MemoryShard("b")]
+    for shard, stands in zip(shards, (5, 12), strict=True):
+        shard.claim(Claim(source.log, {0: stands}, 1, 1))
+    stores = {shard.name: MemoryStore(shard) for shard in shards}
+
+    async def scenario():
+        await asyncio.wait_for(Worker(source, stores, ShardMap.even(["a", "b"]), Pricer(book), Limits()).run(), 60)
+
+    with pytest.raises(
+        LogChangedError, match="ends at offset 10, but a shard has applied up to 12: the log was truncated"
+    ):
+        asyncio.run(scenario())
