@@ -14,9 +14,9 @@ from cyclopts.validators import Number
 from rich.progress import Progress
 
 from bench import measure
-from bench import reads as reading
 from bench.kernel import EVENTS as KERNEL_EVENTS
-from bench.reads_report import ReadsScenario, reads_text
+from bench.reading import reads as reading
+from bench.reading.report import ReadsScenario, reads_text
 from bench.recorded import first
 from bench.report import RunResult, as_json, kernels_text, run_text, scale_text, versus_text
 from bench.scale import PREFIXES_MAX, PREFIXES_MIN, RULES_MAX, RULES_MIN
@@ -35,8 +35,8 @@ from sharding.shardmap import ShardMapError
 SECONDS_MAX: Final = 86_400
 
 app = App(name="billing-bench", help="How fast the billing engine is, on this machine.")
-app.command("bench.cli_compare:compare")  # by name: they import what other commands do not use
-app.command("bench.cli_plan:plan")
+app.command("bench.comparison.cli:compare")  # by name: they import what other commands do not use
+app.command("bench.planning.cli:plan")
 
 
 @app.command

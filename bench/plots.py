@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.comparison.report import CompareResult
 from bench.report import RunResult, machine_text
-from bench.report_compare import CompareResult
 
 _SIZE_INCHES: Final = (9.0, 5.0)
 _DPI: Final = 120

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from bench.measured import Capacity, Latency, Level, Measurements
-from bench.prices import Instance, Prices, Scaling, Storage
+from bench.planning.measured import Capacity, Latency, Level, Measurements
+from bench.planning.prices import Instance, Prices, Scaling, Storage
 from bench.report import Machine
 from generators.population import Model
 

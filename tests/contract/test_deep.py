@@ -2,7 +2,7 @@
 
 import asyncio
 
-from bench.deep import DeepAccount, insert
+from bench.reading.deep import DeepAccount, insert
 from billing.adapters.reads import PageQuery, Reads
 from tests.contract.test_reads import asked, deployment
 from tests.pipeline import Pipeline

@@ -7,7 +7,7 @@ import sys
 import msgspec
 import pytest
 
-from bench.measured import read
+from bench.planning.measured import read
 from tests.fleet import ROOT
 from tests.planned import capacity, measurements
 

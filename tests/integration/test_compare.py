@@ -3,8 +3,8 @@
 import subprocess
 
 from bench import measure, recorded, topic
-from bench.compare import compare
-from bench.contenders import Contender
+from bench.comparison.compare import compare
+from bench.comparison.contenders import Contender
 from bench.scenario import Scenario
 from generators import oracle
 from generators.population import Model

@@ -1,0 +1,1 @@
+"""Reading: how fast the API answers while events are billed."""
