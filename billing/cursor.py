@@ -34,6 +34,18 @@ class Standing:
     book_version: int
 
 
+def begun_late(claim: Claim, standing: Standing) -> dict[int, int]:
+    """Return, by partition, how many offsets the log had lost before a shard that claims its first cursor there.
+
+    Its cursor then stands where the claim let it begin, and that is not the log's first offset.
+    """
+    return {
+        partition: start
+        for partition, start in claim.starts.items()
+        if start > 0 and standing.positions.get(partition) == start
+    }
+
+
 @attrs.frozen
 class CursorRow:
     """One cursor as readers see it; counts are of events whose home is the shard."""

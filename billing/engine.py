@@ -257,6 +257,11 @@ class Engine:
             if all(partition in lane.positions for lane in self.lanes)
         }
 
+    @property
+    def positioned(self) -> bool:
+        """Tell whether every shard has answered where it stands, or that it cannot, so that the main reader reads."""
+        return self._main is not None
+
     def detached(self) -> list[str]:
         """Return the shards that do not follow the main reader."""
         return [lane.name for lane in self.lanes if not lane.claimed or lane.behind(self._main or {})]

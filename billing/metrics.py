@@ -19,4 +19,32 @@ REFUSALS: Final = Counter(
 )
 APPLY_SECONDS: Final = Histogram("billing_apply_seconds", "Time of one shard transaction", ["shard"], buckets=_BUCKETS)
 ENGINE_SECONDS: Final = Counter("billing_engine_seconds_total", "Time spent to decode, price, route and fold")
-DETACHED: Final = Gauge("billing_detached_shards", "Shards that do not follow the main reader")
+DETACHED: Final = Gauge("billing_shard_detached", "1 while a shard does not follow the main reader", ["shard"])
+SKIPPED: Final = Counter(
+    "billing_offsets_skipped_total", "Offsets that the log had lost before a shard first asked for them", ["shard"]
+)
+PARTITIONS: Final = Gauge("billing_partitions_owned", "Partitions of the log that this worker reads")
+LOG_UP: Final = Gauge("billing_log_up", "1 while the log answers where it begins and ends")
+
+# By shard or by partition, never by both: as many series as a worker has shards and partitions, not their product.
+SHARD_LAG_EVENTS: Final = Gauge(
+    "billing_shard_lag_events", "Offsets that a shard has not applied, in all partitions of this worker", ["shard"]
+)
+SHARD_LAG_SECONDS: Final = Gauge(
+    "billing_shard_lag_seconds", "How long the oldest of them has been in the log, at least", ["shard"]
+)
+CURSOR_AGE: Final = Gauge(
+    "billing_cursor_age_seconds", "Time since a shard last said where its cursors stand", ["shard"]
+)
+PARTITION_LAG_EVENTS: Final = Gauge(
+    "billing_partition_lag_events", "Offsets that the furthest shard behind has not applied", ["partition"]
+)
+PARTITION_LAG_SECONDS: Final = Gauge(
+    "billing_partition_lag_seconds", "How long the oldest of them has been in the log, at least", ["partition"]
+)
+MARGIN_EVENTS: Final = Gauge(
+    "billing_retention_margin_events", "Offsets between the log's beginning and the lowest cursor", ["partition"]
+)
+MARGIN_RATIO: Final = Gauge(
+    "billing_retention_margin_ratio", "The same as a share of what the log keeps: at 0 events are lost", ["partition"]
+)

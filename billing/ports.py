@@ -66,7 +66,10 @@ class Records:
 
 @attrs.frozen
 class Ownership:
-    """The partitions that a process owns; epoch grows with every change, also one that ends where it began."""
+    """The partitions that a process owns; epoch grows with every change, also one that ends where it began.
+
+    None at epoch 0: nobody has told yet; none later: others have them all.
+    """
 
     partitions: frozenset[int]
     epoch: int

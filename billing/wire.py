@@ -17,6 +17,7 @@ from billing.credit import CREDIT, Credit, CreditForm, TermsError
 from billing.digest import event_digest_of
 from billing.moment import TIME_US_MAX, TIME_US_MIN, parse_moment
 from billing.quantity import parse_quantity
+from billing.repeated import may_repeat, repeated_name
 
 EVENT_BYTES_MAX: Final = 65_536
 IDENTIFIER_LENGTH_MAX: Final = 64
@@ -161,8 +162,10 @@ def read_event(body: bytes) -> PlainEvent:
         is_credit = _has_terms(outline)
         if "specversion" not in outline:
             event = _decode_wire_credit(body) if is_credit else _decode_wire(body)
+            _check_once(body, outline, event, account)
             return _plain(event.id, event.time, event, account)
         cloud = _decode_cloud_credit(body) if is_credit else _decode_cloud(body)
+        _check_once(body, outline, cloud.data, account)
         if cloud.specversion != "1.0":
             raise InvalidEventError(Reason.BAD_FIELD, "specversion is not 1.0", account)
         return _plain(cloud.id, cloud.time, cloud.data, account)
@@ -170,6 +173,22 @@ def read_event(body: bytes) -> PlainEvent:
         raise InvalidEventError(Reason.BAD_FIELD, str(error), account) from error
     except ValueError as error:  # bytes that are no text, inside a value
         raise InvalidEventError(Reason.UNDECODABLE, f"not JSON: {error}", account) from error
+
+
+def _check_once(
+    body: bytes, outline: Mapping[str, msgspec.Raw], event: _Wire | _CloudData | _WireCredit | _CloudCreditData,
+    account: str | None,
+) -> None:  # fmt: skip
+    """Check that no field is named twice. Raises InvalidEventError, ValueError."""
+    fields = _fields(outline)
+    names = len(fields) + len(event.attributes) + (0 if fields is outline else len(outline))
+    if isinstance(event, _WireCredit | _CloudCreditData):
+        names += len(_decode_outline(fields[CREDIT]))
+    if may_repeat(body, names):
+        name = repeated_name(body)
+        if name is not None:
+            named = name if is_identifier(name) else "a field"
+            raise InvalidEventError(Reason.BAD_FIELD, f"{named} is named twice", account)
 
 
 def _has_terms(outline: Mapping[str, msgspec.Raw]) -> bool:

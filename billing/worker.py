@@ -5,18 +5,16 @@ threads.
 """
 
 import asyncio
-import ctypes
 import gc
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-import pyarrow as pa
 import structlog
 
 from billing import metrics
-from billing.cursor import Bounds, check_within
+from billing.cursor import Bounds, Claim, Standing, begun_late, check_within
 from billing.engine import (
     MAIN,
     Apply,
@@ -32,18 +30,21 @@ from billing.engine import (
     Troubled,
 )
 from billing.errors import SourceError
+from billing.heap import give_memory_back, share_heap
 from billing.limits import Limits
 from billing.policy import backoff_ms
-from billing.ports import Ownership, Reader, Source, Store
+from billing.ports import Ownership, Reader, Refused, Source, Store
 from billing.pricing import Pricer
+from billing.vitals import Vitals
 from sharding.shardmap import ShardMap
 
 _READ_WAIT_SECONDS: Final = 0.005  # a read returns what has come by then: half of it is the latency that polling adds
 _PAUSE_SECONDS: Final = 0.005  # how long a reader without appetite rests
 _COMMIT_SECONDS: Final = 5.0  # how often the log is told, as a hint, where this worker stands
 _VERIFY_SECONDS: Final = 1.0  # how often the log is asked whether it is still itself; more often costs its broker work
+_BEAT_SECONDS: Final = 1.0  # how often a worker says that it is alive
+_LOOK_SECONDS: Final = 5.0  # how often the log is asked where it begins and ends: two requests a partition
 _COLLECT_OBJECTS: Final = 50_000  # containers made between two looks for cycles: several batches
-_MALLOC_ARENAS: Final = 2  # glibc makes one for each thread otherwise, and none gives back what another could use
 _REPEAT_LOG_SECONDS: Final = 5.0  # a shard that stays in trouble is mentioned this often
 
 _T = TypeVar("_T")
@@ -63,8 +64,12 @@ class Worker:
         *,
         from_earliest: bool = False,
         on_settled: Callable[[int], None] = lambda _events: None,
+        vitals: Vitals | None = None,
     ) -> None:
-        """Prepare. stores: by shard name, used by this worker only; on_settled: told the events of each commit."""
+        """Prepare. stores: by shard name, used by this worker only; on_settled: told the events of each commit.
+
+        vitals: told how the worker is, for who supervises it.
+        """
         self._source = source
         self._stores = [stores[name] for name in shardmap.shards]
         self._map = shardmap
@@ -80,37 +85,49 @@ class Worker:
         self._ownership: Ownership | None = None
         self._seeking: dict[int, Seek] = {}  # readers on their way to a position: what they read until then is void
         self._mentioned: dict[int, float] = {}
-        self.engine: Engine
+        self._late: set[tuple[str, int]] = set()  # shards and partitions of which it was said that they begin late
+        self._vitals = Vitals(time.monotonic()) if vitals is None else vitals
+        self._engine: Engine | None = None
 
     async def run(self, *, until_end: bool = False) -> None:
         """Work until `stop` is called, or (until_end) until every shard has applied what the log held at the start.
 
         Raises: BillingError when going on could only do harm.
         """
-        _share_heap()
+        share_heap()
         gc.freeze()  # what start-up made stays; columns hold no cycles, so collections may be rare and find little
         gc.set_threshold(_COLLECT_OBJECTS, 20, 20)
+        self._start(self._beat(), None)
         try:
             await self._patiently(self._source.open)
         except SourceError as error:
-            await self._source.close()
+            await self._close()
             if error.may_return and self._finished.is_set():
                 return  # stopped while waiting for the source: nothing was begun
             raise
-        self.engine = Engine(self._source.log, self._map, self._pricer, self._limits)
+        self._engine = Engine(self._source.log, self._map, self._pricer, self._limits)
         self._readers[MAIN] = self._source.reader()
         self._start(self._feed(MAIN), MAIN)
         self._start(self._tick(), None)
         self._start(self._verify(), None)
+        self._start(self._look(), None)
         if until_end:
             self._start(self._watch_end(), None)
         try:
             await self._finished.wait()
+            if self._error is not None:
+                self._vitals.halt()
             await self._drain()
         finally:
             await self._close()
         if self._error is not None:
             raise self._error
+
+    @property
+    def engine(self) -> Engine:
+        """What decides, once the source was opened."""
+        assert self._engine is not None, "the source tells which log it is before anything is decided"
+        return self._engine
 
     def stop(self) -> None:
         """Finish what waits, then return from `run`."""
@@ -187,8 +204,7 @@ class Worker:
             self._execute(self.engine.tick(_now_ms()))
             if time.monotonic() - committed_at >= _COMMIT_SECONDS:
                 committed_at = time.monotonic()
-                _give_memory_back()
-                metrics.DETACHED.set(len(self.engine.detached()))
+                give_memory_back()
                 await self._source.commit(self.engine.progress())
 
     async def _verify(self) -> None:
@@ -196,6 +212,27 @@ class Worker:
         while True:
             await asyncio.sleep(_VERIFY_SECONDS)
             await self._source.verify()
+
+    async def _beat(self) -> None:
+        while self._error is None:
+            if self._engine is None:
+                self._vitals.beat(time.monotonic())
+            else:
+                self._vitals.tell(self._engine, self._ownership, time.monotonic())
+            await asyncio.sleep(_BEAT_SECONDS)
+
+    async def _look(self) -> None:
+        """Ask where the log begins and ends, so that somebody hears of a lag before retention has passed it."""
+        while True:
+            owned = self._ownership.partitions if self._ownership is not None else frozenset()
+            try:
+                bounds = await self._source.bounds(sorted(owned))
+            except SourceError as error:
+                if not error.may_return:
+                    raise
+                bounds = None  # the readers and the log's own client say so
+            self._vitals.look(bounds, self.engine, time.monotonic())
+            await asyncio.sleep(_LOOK_SECONDS if owned else _BEAT_SECONDS)
 
     async def _watch_end(self) -> None:
         ends: dict[int, int] = {}
@@ -216,6 +253,7 @@ class Worker:
         started = time.perf_counter()
         if isinstance(effect, ClaimCursors):
             standing = await store.claim(effect.claim)
+            self._say_if_late(store.name, effect.claim, standing)
             self._execute(self.engine.claimed(effect.shard, standing, _now_ms()))
         elif isinstance(effect, Look):
             found = await store.existing(effect.keys)
@@ -224,6 +262,17 @@ class Worker:
             outcome = await store.apply(effect.transaction)
             metrics.APPLY_SECONDS.labels(store.name).observe(time.perf_counter() - started)
             self._execute(self.engine.applied(effect.shard, outcome, _now_ms()))
+
+    def _say_if_late(self, shard: str, claim: Claim, answer: Standing | Refused) -> None:
+        late = {} if isinstance(answer, Refused) else begun_late(claim, answer)
+        for partition, offsets in late.items():
+            if (shard, partition) not in self._late:
+                self._late.add((shard, partition))
+                metrics.SKIPPED.labels(shard).inc(offsets)
+                _log.warning(
+                    "shard begins late", shard=shard, partition=partition, from_offset=offsets,
+                    why='source.start is "earliest" and the log has lost what was before; see runbook: offsets skipped',
+                )  # fmt: skip
 
     # --- effects ---
 
@@ -321,22 +370,6 @@ class Worker:
         for store in self._stores:
             await store.close()
         await self._source.close()
-
-
-def _share_heap() -> None:
-    """Keep one heap, in few arenas (mallopt(3): M_ARENA_MAX is -8); other C libraries than glibc have no such call.
-
-    An allocator of Arrow's own would keep for itself what it has once had: 24 MiB for the 5 that are in use at a time.
-    """
-    pa.set_memory_pool(pa.system_memory_pool())
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(-8, _MALLOC_ARENAS)
-
-
-def _give_memory_back() -> None:
-    """Return free pages to the system (malloc_trim(3)): batches come and go in sizes that leave holes."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _now_ms() -> int:

@@ -122,19 +122,30 @@ def _refuse_constant(name: str) -> Never:
     raise ValueError(f"{name} is not JSON")
 
 
-_decode = json.JSONDecoder(parse_float=_Number, parse_int=_Number, parse_constant=_refuse_constant).decode
-
-
 def _json_object(body: bytes) -> dict[str, Any]:
+    """Return what a text says, each number as it is written. An object that names a field twice says nothing."""
+    is_ambiguous = False
+
+    def made(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal is_ambiguous
+        if len({name for name, _ in pairs}) < len(pairs):
+            is_ambiguous = True
+            json.dumps(pairs, ensure_ascii=False).encode()  # of what the object says no more, as below
+        return dict(pairs)
+
     try:
         text = body.decode()
-        outline = _decode(text)
+        outline = json.loads(
+            text, object_pairs_hook=made, parse_float=_Number, parse_int=_Number, parse_constant=_refuse_constant
+        )
         if "\\u" in text:  # an escaped half of a surrogate pair is no character
             json.dumps(outline, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise RejectedError("undecodable", str(error)) from error
     if not isinstance(outline, dict):
         raise RejectedError("undecodable", "not an object")
+    if is_ambiguous:
+        raise RejectedError("bad_field", "a field is named twice")
     return outline
 
 

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 import uuid
 from collections import Counter
@@ -250,11 +251,31 @@ class WorkerProcess:
 
     def apply_seconds(self) -> dict[str, tuple[float, float]]:
         """Return, by shard, how long all transactions took together and how many there were."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics") as answer:
-            page = answer.read().decode()
+        page = self.page()
         sums = dict(re.findall(r'^billing_apply_seconds_sum\{shard="([^"]+)"\} (\S+)$', page, re.MULTILINE))
         counts = dict(re.findall(r'^billing_apply_seconds_count\{shard="([^"]+)"\} (\S+)$', page, re.MULTILINE))
         return {shard: (float(sums[shard]), float(count)) for shard, count in counts.items()}
+
+    def page(self) -> str:
+        """Return its metrics as Prometheus scrapes them."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics") as answer:
+            page: str = answer.read().decode()
+            return page
+
+    def figure(self, series: str) -> float | None:
+        """Return a metric of it, `name{label="value"}`; None while it has no such series."""
+        found = re.search(rf"^{re.escape(series)} (\S+)$", self.page(), re.MULTILINE)
+        return float(found[1]) if found else None
+
+    def readiness(self) -> tuple[int, dict[str, Any]]:
+        """Return what it answers to /readyz: status, 0 while it does not listen, and body."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/readyz", timeout=60) as answer:
+                return answer.status, json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())
+        except OSError:
+            return 0, {}
 
     def kill(self) -> int:
         """End it with SIGKILL and return its exit code, which is another one if it had ended before."""
@@ -310,12 +331,13 @@ class Fleet:
 
 @contextmanager
 def fleet_of(site: Site, *names: str) -> Iterator[Fleet]:
-    """Start workers and wait until they share the topic; whatever still runs at the end is killed."""
+    """Start workers and wait until they share the topic, if any are named; what still runs at the end is killed."""
     fleet = Fleet(site)
     try:
         for name in names:
             fleet.start(name)
-        fleet.wait_until_shared()
+        if names:
+            fleet.wait_until_shared()
         yield fleet
     finally:
         for worker in fleet.workers.values():

@@ -24,7 +24,9 @@ from ops.local.server import Server
 from tests.certificates import HOST, Authority
 
 _DAY = timedelta(days=1)
-_CERTIFICATES = {"good": (HOST, _DAY), "other": ("broker.example", _DAY), "expired": (HOST, -_DAY)}
+_CERTIFICATES = {
+    "good": (HOST, _DAY), "other": ("broker.example", _DAY), "expired": (HOST, -_DAY), "mutual": (HOST, _DAY),
+}  # fmt: skip
 SERVERS_MAX = 16  # of one kind: a test run must fit a small machine's memory
 
 
@@ -32,7 +34,8 @@ SERVERS_MAX = 16  # of one kind: a test run must fit a small machine's memory
 class SecureKafka(KafkaServer):
     """A broker with listeners that encrypt and ask who comes, each with a certificate of its own, by `authority`.
 
-    `good` is for localhost, `other` for another host, `expired` ended yesterday. Users: `users`, by mechanism.
+    `good` is for localhost, `other` for another host, `expired` ended yesterday. Users: `users`, by mechanism. `mutual`
+    asks for no password, but for a certificate by the same authority: `client.crt` with `client.key` is one.
     """
 
     users: dict[str, str] = attrs.field(factory=lambda: {"SCRAM-SHA-512": "scr4m-s3cret", "PLAIN": "pl4in-s3cret"})
@@ -61,13 +64,15 @@ class SecureKafka(KafkaServer):
             for name, (host, lasting) in _CERTIFICATES.items():
                 certificate, key = authority.issue(name, host, lasting=lasting)
                 (self.folder / f"{name}.pem").write_bytes(key.read_bytes() + certificate.read_bytes())
+            authority.issue("client", "billing.example")
         self.settings = self._listeners()
         KafkaServer.prepare(self)
 
-    def admit(self, user: str) -> None:
-        """Make a user for SCRAM; who comes with PLAIN stands in the settings."""
+    def admit(self, user: str, password: str = "") -> None:
+        """Make a user for SCRAM, or change its password; who comes with PLAIN stands in the settings."""
+        secret = password or self.users["SCRAM-SHA-512"]
         asked = UserScramCredentialUpsertion(
-            user, ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096), self.users["SCRAM-SHA-512"].encode()
+            user, ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096), secret.encode()
         )
         admin = AdminClient({"bootstrap.servers": self.bootstrap})  # its end would cancel the request
         admin.alter_user_scram_credentials([asked])[user].result(60)
@@ -80,6 +85,7 @@ class SecureKafka(KafkaServer):
             "PLAINTEXT": "PLAINTEXT",
             "CONTROLLER": "PLAINTEXT",
             **dict.fromkeys(self.secure_ports, "SASL_SSL"),
+            "mutual": "SSL",
         }
         kinds = "org.apache.kafka.common.security"
         found = {
@@ -98,7 +104,11 @@ class SecureKafka(KafkaServer):
                     f'{kinds}.plain.PlainLoginModule required user_billing="{self.users["PLAIN"]}";'
                 ),
             }
-        return found
+        return found | {
+            "listener.name.mutual.ssl.client.auth": "required",
+            "listener.name.mutual.ssl.truststore.type": "PEM",
+            "listener.name.mutual.ssl.truststore.location": str(self.authority_file),
+        }
 
 
 class ServerPool:

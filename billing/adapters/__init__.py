@@ -20,7 +20,7 @@ from generators.workload import Workload
 def open_source(source: source_settings.Source, *, follow: bool) -> Source:
     """Return the source that the settings name, not yet opened; follow: a file may still grow."""
     if isinstance(source, source_settings.KafkaSource):
-        return KafkaSource(source.bootstrap, source.topic, source.group, source.options)
+        return KafkaSource(source.bootstrap, source.topic, source.group, source.options, source.password_file)
     if isinstance(source, source_settings.FileSource):
         return FileSource(source.path, follow=follow)
     return GeneratedSource(workload_of(source), source.events)

@@ -15,6 +15,8 @@ from billing.errors import SourceError
 
 _CERTIFICATE: Final = "certificate verify failed"  # OpenSSL's words, which librdkafka passes on with several codes
 _HANDSHAKE: Final = "SSL_HANDSHAKE"  # the state in which a connection ended
+# What a server says of a client's certificate: RFC 8446, section 6.2; 116 is that there is none.
+_OF_CLIENT: Final = re.compile(r"SSL alert number (4[2-8]|116)\b")
 _WORDS: Final = re.compile(
     r"\w+://(?P<address>[^/]+)/\S+: (?P<words>.*?)(?: \(after \d+ms in state \w+\).*)?", re.DOTALL
 )
@@ -28,7 +30,7 @@ class Heard:
 
     def __call__(self, error: KafkaError) -> None:
         """Take what librdkafka says."""
-        if self._error is None and (_is_of_user(error) or _HANDSHAKE in error.str()):
+        if self._error is None and (_is_of_user(error) or _HANDSHAKE in error.str() or _OF_CLIENT.search(error.str())):
             self._error = error
 
     def refusal(self, options: Mapping[str, Any]) -> SourceError | None:
@@ -40,6 +42,10 @@ class Heard:
         if _is_of_user(self._error):
             remedy = "correct sasl.username, password_file and sasl.mechanism in [source]"
             return SourceError(f"{address}: the broker refuses this user: {words}; {remedy}")
+        if _OF_CLIENT.search(words):
+            refused = f"the broker does not take this client's certificate, or there is none ({words})"
+            remedy = "correct ssl.certificate.location and ssl.key.location"
+            return SourceError(f"{address}: {refused}; {remedy}", may_return=True)
         if _CERTIFICATE in words:
             authorities = options.get("ssl.ca.location")
             told = probe(address, None if authorities is None else str(authorities))

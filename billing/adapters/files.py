@@ -38,6 +38,7 @@ class FileSource:
         self._path = path
         self._follow = follow
         self._log = ""
+        self._decompressed: tuple[tuple[int, int], int] | None = None  # the file's time and size, and what is in it
 
     @property
     def log(self) -> str:
@@ -87,10 +88,15 @@ class FileSource:
             if self._path.suffix not in {".gz", ".zst"}:
                 size = self._path.stat().st_size
                 return size if not self._follow else self._last_line_end(size)
+            found = self._path.stat()
+            state = found.st_mtime_ns, found.st_size
+            if self._decompressed is not None and self._decompressed[0] == state:
+                return self._decompressed[1]
             total = 0
             with _opened(self._path) as stream:
                 while chunk := stream.read(_SCAN_BYTES):
                     total += len(chunk)
+            self._decompressed = state, total
         except (OSError, EOFError, zstandard.ZstdError) as error:
             raise SourceError(f"{self._path}: cannot be read to its end: {error}") from error
         return total

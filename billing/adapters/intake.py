@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from billing.adapters.kafka import KafkaSource
 from billing.adapters.republish import AppendError, append_lines
+from billing.adapters.sasl import Credentials
 from billing.config import source_settings
 from billing.errors import BillingError, SourceError
 from billing.reads.answers import Position
@@ -92,15 +93,16 @@ class KafkaIntake:
             "linger.ms": 2,  # a caller waits for it
             "message.timeout.ms": timeout_ms,
             "delivery.report.only.error": False,
-            **source.options,
-            "bootstrap.servers": source.bootstrap,
         }
+        self._credentials = Credentials(source.options, source.password_file)
         self._producer: Producer | None = None
 
     async def publish(self, payloads: Sequence[bytes]) -> list[Outcome]:
         """Send all of them, and wait for every acknowledgement."""
         if self.log is None:
             await self._identify()
+        if self._credentials.renew():
+            self._credentials.give(self._producer)
         outcomes = await asyncio.get_running_loop().run_in_executor(self._threads, self._publish, payloads)
         if payloads and not any(isinstance(one, Position) for one in outcomes):
             raise LogAwayError(f"{self._source.topic} at {self._source.bootstrap}: {outcomes[0]}")
@@ -111,7 +113,8 @@ class KafkaIntake:
         self._threads.shutdown()
 
     async def _identify(self) -> None:
-        source = KafkaSource(self._source.bootstrap, self._source.topic, self._source.group, self._source.options)
+        given = self._source
+        source = KafkaSource(given.bootstrap, given.topic, given.group, given.options, given.password_file)
         try:
             await source.open()
             self.log = source.log
@@ -119,7 +122,8 @@ class KafkaIntake:
             raise LogAwayError(str(error)) from error
         finally:
             await source.close()
-        self._producer = self._producer or Producer(self._settings)
+        given_now = self._credentials.options | {"bootstrap.servers": given.bootstrap}
+        self._producer = self._producer or Producer(self._settings | given_now)
 
     def _publish(self, payloads: Sequence[bytes]) -> list[Outcome]:
         assert self._producer is not None, "the log is known before anything is sent"

@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, TypeVar
+from weakref import WeakSet
 
 import numpy as np
 import structlog
@@ -17,6 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from confluent_kafka.admin import AdminClient
 
 from billing.adapters.broker import Heard
+from billing.adapters.sasl import Credentials, Options
 from billing.batch import Span
 from billing.cursor import Bounds
 from billing.errors import LogChangedError, SourceError
@@ -38,20 +41,24 @@ _log = structlog.get_logger()
 class KafkaSource:
     """One topic, read as a member of a group. Keeps the contract of `billing.ports.Source`.
 
-    bootstrap: `host:port,...`; options: further librdkafka settings, such as security ones.
+    bootstrap: `host:port,...`; options: further librdkafka settings, such as security ones; password_file: where
+    sasl.password is, which may change.
     """
 
-    def __init__(self, bootstrap: str, topic: str, group: str, options: Mapping[str, str | int | bool]) -> None:
+    def __init__(
+        self, bootstrap: str, topic: str, group: str, options: Options, password_file: Path | None = None
+    ) -> None:
         self._bootstrap = bootstrap
         self._topic = topic
         self._group = group
-        self._common: dict[str, Any] = {**options, "bootstrap.servers": bootstrap, "logger": _Quiet()}
+        self._credentials = Credentials(options, password_file)
         self._log = ""
         self._topic_id = ""
         self._absent = 0
         self._admin: AdminClient | None = None
         self._partitions: list[int] = []
         self._member: KafkaReader | None = None
+        self._readers: WeakSet[KafkaReader] = WeakSet()
         self._watcher: Consumer | None = None
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kafka-meta")
 
@@ -66,10 +73,10 @@ class KafkaSource:
 
     def reader(self) -> "KafkaReader":
         """Return a reader: the first one is the group's member, others read what they are told."""
-        if self._member is None:
-            self._member = KafkaReader(self._settings(), self._topic, subscribe=True)
-            return self._member
-        return KafkaReader(self._settings(), self._topic, subscribe=False)
+        reader = KafkaReader(self._settings(), self._topic, subscribe=self._member is None)
+        self._member = self._member or reader
+        self._readers.add(reader)
+        return reader
 
     def ownership(self) -> Ownership:
         """Return what the group has assigned to this member."""
@@ -101,6 +108,9 @@ class KafkaSource:
     async def _in_thread(self, work: Callable[..., _T], *arguments: Any) -> _T:  # noqa: ANN401 - passed through
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
+    def _common(self) -> dict[str, Any]:
+        return {**self._credentials.options, "bootstrap.servers": self._bootstrap, "logger": _Quiet()}
+
     def _settings(self) -> dict[str, Any]:
         return {
             "partition.assignment.strategy": "cooperative-sticky",
@@ -111,7 +121,7 @@ class KafkaSource:
             "queued.min.messages": 5_000,  # of each partition: half a read, so that the next one finds some
             "fetch.message.max.bytes": 1_048_576,  # of each partition in one answer; a larger message still comes
             "fetch.max.bytes": 8_388_608,  # one answer of a broker, and at least one message
-            **self._common,
+            **self._common(),
             "group.id": self._group,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
@@ -123,7 +133,8 @@ class KafkaSource:
     def _identify(self) -> str:
         heard = Heard()
         try:
-            self._admin = AdminClient(self._common | {"error_cb": heard})
+            self._credentials.renew()
+            self._admin = AdminClient(self._common() | {"error_cb": heard})
             cluster = self._admin.describe_cluster(request_timeout=_OPEN_SECONDS).result(2 * _OPEN_SECONDS)
             topic = self._describe(self._admin)
         except (KafkaException, TimeoutError) as error:
@@ -138,7 +149,7 @@ class KafkaSource:
         if isinstance(error, KafkaException) and error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             return SourceError(f"topic {self._topic} does not exist at {self._bootstrap}; create it first")
         self._admin.poll(_HEAR_SECONDS)
-        return heard.refusal(self._common) or SourceError(
+        return heard.refusal(self._common()) or SourceError(
             f"no Kafka broker answers at {self._bootstrap}{_said(error, ': ')}; start it, or correct source.bootstrap",
             may_return=True,
         )
@@ -150,6 +161,10 @@ class KafkaSource:
     def _verify(self) -> None:
         assert self._admin is not None, "opened"
         self._admin.poll(0)  # what it has to say is heard, or it would be kept
+        if self._credentials.renew():
+            for client in (self._admin, self._watcher, *self._readers):
+                self._credentials.give(client)
+            _log.info("the broker's password has changed")
         try:
             found = str(self._describe(self._admin).topic_id)
         except (KafkaException, TimeoutError) as error:
@@ -219,6 +234,10 @@ class KafkaReader:
         """Leave the group."""
         await self._in_thread(self._consumer.close)
         self._thread.shutdown()
+
+    def set_sasl_credentials(self, username: str, password: str) -> None:
+        """Enter with these the next time that a broker asks; from any thread."""
+        self._thread.submit(self._consumer.set_sasl_credentials, username, password)
 
     def hint(self, positions: Mapping[int, int]) -> None:
         """Commit group offsets of assigned partitions, asynchronously."""
@@ -311,7 +330,7 @@ class KafkaReader:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign([])  # nothing is read until the shards have said from where
-        if partitions:  # else a cooperative rebalance that gives this member nothing new
+        if partitions or self.ownership.epoch == 0:  # else a cooperative rebalance that gives this member nothing new
             self._own(self.ownership.partitions | {one.partition for one in partitions})
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

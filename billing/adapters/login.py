@@ -16,8 +16,10 @@ from asyncmy.errors import MySQLError
 from sqlalchemy.exc import DBAPIError
 
 from billing.adapters.certificates import fault
+from billing.config.database_settings import client_context
+from billing.config.document import secret_in
 from billing.config.settings import require_password
-from billing.config.store_url import MysqlUrl
+from billing.config.store_url import ClientCertificate, MysqlUrl
 from billing.errors import SettingsError
 
 # What asyncmy lets through when a connection ends: RuntimeError, if it ends before its socket was looked at.
@@ -28,7 +30,8 @@ _LEAVE_SECONDS: Final = 1.0  # a server that is well takes a round trip
 # What a server says to a user that it does not want, or that may not do this. Codes: as in billing.adapters.mysql.
 _NOT_LET_IN: Final[Mapping[int, str]] = {
     1044: "see that `billing init` was run with database.admin for this database",
-    1045: "correct user and password, or from where it may enter; a user that must encrypt needs database.tls_ca",
+    1045: "correct user and password, or from where it may enter; a user that must encrypt needs database.tls_ca, one "
+    "that must show a certificate database.tls_certificate",
     1142: "see that `billing init` was run with database.admin for this database",
     1133: "run `billing init` with database.admin, which makes the users",
     1410: "run `billing init` with database.admin, which makes the users",
@@ -60,9 +63,9 @@ async def enter(url: MysqlUrl, **more: Any) -> Any:  # noqa: ANN401 - the driver
         host=url.host,
         port=url.port,
         user=url.user,
-        password=url.password.encode(),  # bytes: the driver would take text for Latin-1
+        password=_password(url).encode(),  # bytes: the driver would take text for Latin-1
         database=url.database or None,
-        ssl=None if url.tls_ca is None else _context(url.tls_ca),
+        ssl=None if url.tls_ca is None else _context(url.tls_ca, url.tls_client),
         **more,
     )
     await connection.connect()
@@ -101,15 +104,27 @@ def refusal(url: MysqlUrl, error: BaseException) -> str:
 def _of_tls(url: MysqlUrl, error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return fault(error, url.host, str(url.tls_ca))
-    return f"no encrypted connection can be made ({error.reason or error}); check that the server speaks TLS"
+    words = getattr(error, "reason", None) or error
+    return f"no encrypted connection can be made ({words}); check that the server speaks TLS"
 
 
-def _context(authorities: Path) -> ssl.SSLContext:
-    """Return what checks certificate and host name, by these authorities only."""
+def _password(url: MysqlUrl) -> str:
+    """Return the password as its file has it now, so that a new one needs no restart; else as it was at the start."""
+    if url.password_file is None:
+        return url.password
     try:
-        return ssl.create_default_context(cafile=str(authorities))
-    except OSError as error:  # it was there when the settings were read
-        raise SettingsError(f"database.tls_ca: {authorities} cannot be read; name a PEM file of authorities") from error
+        return secret_in(url.password_file)
+    except SettingsError:  # it is being replaced, or was taken away after the start
+        return url.password
+
+
+def _context(authorities: Path, client: ClientCertificate | None) -> ssl.SSLContext:
+    """Return what encrypts, from the files as they are now."""
+    try:
+        return client_context(authorities, client)
+    except OSError as error:  # they were there when the settings were read, and may be being replaced
+        names = ", ".join(map(str, [authorities, *([client.chain, client.key] if client is not None else [])]))
+        raise ssl.SSLError(f"{error}: {names}") from error
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -13,6 +13,7 @@ import attrs
 import structlog
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from billing.adapters.sasl import Credentials
 from billing.config import source_settings
 
 PAYLOADS_MAX: Final = 2_000  # a share of 1 % is then told to a quarter of it
@@ -38,6 +39,9 @@ class Newest:
     def __init__(self, source: source_settings.Source) -> None:
         self._source = source
         self._consumer: Consumer | None = None
+        self._credentials = Credentials({}, None)
+        if isinstance(source, source_settings.KafkaSource):
+            self._credentials = Credentials(source.options, source.password_file)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="newest")
 
     async def look(self) -> Tail:
@@ -61,9 +65,11 @@ class Newest:
         return NOTHING
 
     def _look_at_topic(self, source: source_settings.KafkaSource) -> Tail:
+        if self._credentials.renew():
+            self._credentials.give(self._consumer)
         if self._consumer is None:
             settings: dict[str, Any] = {
-                **source.options,
+                **self._credentials.options,
                 "bootstrap.servers": source.bootstrap,
                 "group.id": source.group,  # which consumers need; one that is assigned by hand does not join it
                 "enable.auto.commit": False,

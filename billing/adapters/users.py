@@ -97,7 +97,8 @@ def _make_user(connection: Connection, role: Role, database: Database) -> None:
             f"database.{role}: {account} has rights on the whole server ({', '.join(sorted(everywhere))}); "
             "name a user that is for billing only"
         )
-    condition = f"IDENTIFIED BY :password REQUIRE {'SSL' if database.require_tls else 'NONE'}"
+    required = "X509" if database.require_certificate else "SSL" if database.require_tls else "NONE"
+    condition = f"IDENTIFIED BY :password REQUIRE {required}"
     for statement in (f"CREATE USER IF NOT EXISTS {account} {condition}", f"ALTER USER {account} {condition}"):
         connection.execute(text(statement), {"password": login.password})
 

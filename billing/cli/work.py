@@ -12,7 +12,6 @@ import structlog
 import uvloop
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from prometheus_client import start_http_server
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -26,9 +25,12 @@ from rich.progress import (
 from rich.text import Text
 
 from billing.adapters import open_source, open_store
+from billing.adapters.monitor import serve_vitals
 from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, Deployment, deployment, err
 from billing.config import source_settings
+from billing.config.settings import PORT_MAX
 from billing.errors import SettingsError, VersionFencedError
+from billing.vitals import Vitals
 from billing.worker import Worker
 from rules.pricer import Pricer
 
@@ -56,9 +58,10 @@ def run(
     """
     found = deployment(config)
     if processes == 1:
-        _listen(found)
-        work_with_newest(config, found, until_end=until_end)
+        work_with_newest(config, found, _listen(found), until_end=until_end)
         return 0
+    if found.settings.metrics.port + processes - 1 > PORT_MAX:
+        raise SettingsError(f"metrics.port: {processes} processes take a port each, from this one on; name a lower one")
     if not isinstance(found.settings.source, source_settings.KafkaSource):
         raise SettingsError("--processes: only a Kafka topic has partitions to share; write --processes 1")
     from billing.cli.fleet import run_fleet  # noqa: PLC0415 - a worker does without what looks after several
@@ -66,14 +69,14 @@ def run(
     return run_fleet(config, found, processes, until_end=until_end)
 
 
-def work_with_newest(config: Path, found: Deployment, *, until_end: bool) -> None:
+def work_with_newest(config: Path, found: Deployment, vitals: Vitals, *, until_end: bool) -> None:
     """Run one worker, again with what the files say now whenever a worker with a newer book or map has fenced it.
 
     Raises: VersionFencedError when the files here are no newer than what it worked with.
     """
     while True:
         try:
-            work(found, until_end=until_end)
+            work(found, vitals, until_end=until_end)
         except VersionFencedError as fenced:
             newest = deployment(config)
             if (newest.book.version, newest.shardmap.version) == (found.book.version, found.shardmap.version):
@@ -84,14 +87,16 @@ def work_with_newest(config: Path, found: Deployment, *, until_end: bool) -> Non
             return
 
 
-def _listen(found: Deployment) -> None:
-    """Serve metrics, where the settings say so."""
-    port = found.settings.metrics.port
-    if port:
-        start_http_server(port + int(os.environ.get(WORKER_INDEX, "0")), addr="127.0.0.1")
+def _listen(found: Deployment) -> Vitals:
+    """Serve metrics and health, where the settings say so; returns whom the worker tells."""
+    vitals = Vitals(time.monotonic())
+    metrics = found.settings.metrics
+    if metrics.port:
+        serve_vitals(vitals, metrics.host, metrics.port + int(os.environ.get(WORKER_INDEX, "0")))
+    return vitals
 
 
-def work(found: Deployment, *, until_end: bool) -> int:
+def work(found: Deployment, vitals: Vitals | None = None, *, until_end: bool) -> int:
     """Run one worker in this process; returns the number of events it settled."""
     settled = 0
     with _progress() as progress:
@@ -113,6 +118,7 @@ def work(found: Deployment, *, until_end: bool) -> int:
                 limits,
                 from_earliest=getattr(found.settings.source, "start", "zero") == "earliest",
                 on_settled=on_settled,
+                vitals=vitals,
             )
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):

@@ -107,18 +107,23 @@ def read_text(path: Path, bytes_max: int, what: str) -> str:
         raise SettingsError(f"{path}: is not UTF-8 text; name {what}") from error
 
 
-def read_secret(given: Given, folder: Path) -> str:
-    """Read a password from the file that a key names; a line end after it is not part of it.
+def read_secret(given: Given, folder: Path) -> tuple[str, Path]:
+    """Read a password from the file that a key names; returns both. Raises: SettingsError."""
+    path = given.path(folder)
+    try:
+        return secret_in(path), path
+    except SettingsError as error:
+        raise given.error(str(error)) from error
+
+
+def secret_in(path: Path) -> str:
+    """Read a password as its file has it now; a line end after it is not part of it.
 
     Raises: SettingsError.
     """
-    path = given.path(folder)
-    try:
-        secret = read_text(path, SECRET_BYTES_MAX, "a file with a password").removesuffix("\n").removesuffix("\r")
-    except SettingsError as error:
-        raise given.error(str(error)) from error
+    secret = read_text(path, SECRET_BYTES_MAX, "a file with a password").removesuffix("\n").removesuffix("\r")
     if not secret:
-        raise given.error(f"{path} is empty; write the password into it")
+        raise SettingsError(f"{path} is empty; write the password into it")
     return secret
 
 

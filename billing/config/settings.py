@@ -22,6 +22,7 @@ from sharding import mapfile
 from sharding.shardmap import ShardMap, ShardMapError
 
 PORT_MAX: Final = 65_535
+_HOST: Final = r"[A-Za-z0-9._-]{1,255}"
 
 
 @attrs.frozen
@@ -55,9 +56,10 @@ class Sharding:
 
 @attrs.frozen
 class Metrics:
-    """The loopback port of the Prometheus endpoint; 0 has none."""
+    """Where workers answer Prometheus and who supervises them: each process a port from this one on; 0 is nowhere."""
 
     port: int = 0
+    host: str = "127.0.0.1"
 
 
 @attrs.frozen
@@ -80,7 +82,7 @@ SCHEMA: Final = {
     "rules": TableSchema(("book",)),
     "sharding": TableSchema(("map",)),
     "limits": TableSchema(tuple(field.name for field in attrs.fields(Limits))),
-    "metrics": TableSchema(("port",)),
+    "metrics": TableSchema(("port", "host")),
     "api": api_settings.SCHEMA,
     "database": database_settings.SCHEMA,
 }
@@ -102,7 +104,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
         Rules(document.one("rules").need("book", "the path of a rulebook").path(folder)),
         Sharding(*(given.path(folder) for given in document.one("sharding").keys.values())),
         _limits(document.one("limits")),
-        Metrics(*(given.integer(0, PORT_MAX) for given in document.one("metrics").keys.values())),
+        _metrics(document.one("metrics")),
         read_api(document.one("api"), folder),
         database,
     )
@@ -154,7 +156,7 @@ def _shard(section: Section, folder: Path, database: Database) -> Shard:
     password = section.keys.get("password_file")
     if password is not None and database.logins:
         raise password.error("[database] names the users, and where their passwords are; remove it")
-    secret = None if password is None else read_secret(password, folder)
+    secret = (None, None) if password is None else read_secret(password, folder)
     writer = _url(section.need("writer", "mysql://user@host:port/database or sqlite:///path"), folder, secret, database)
     given = section.keys["readers"].items("URL") if "readers" in section.keys else []
     readers = [_url(each, folder, secret, database) for each in given] or [writer]
@@ -175,7 +177,9 @@ def entered_by(login: Login | None, url: StoreUrl) -> StoreUrl:
     """Return the same place with another who enters; files, and None, are left as they are."""
     if login is None or isinstance(url, SqliteUrl):
         return url
-    return attrs.evolve(url, user=login.user, password=login.password, lacking=login.lacking)
+    return attrs.evolve(
+        url, user=login.user, password=login.password, password_file=login.password_file, lacking=login.lacking
+    )
 
 
 def require_password(url: StoreUrl) -> None:
@@ -184,19 +188,35 @@ def require_password(url: StoreUrl) -> None:
         raise SettingsError(url.lacking)
 
 
-def _url(given: Given, folder: Path, password: str | None, database: Database) -> StoreUrl:
+def _url(given: Given, folder: Path, secret: tuple[str | None, Path | None], database: Database) -> StoreUrl:
     try:
         text = given.text("mysql://user@host:port/database or sqlite:///path")
         url = parse(text, folder, has_user=not database.logins)
     except StoreUrlError as error:
         raise given.error(str(error)) from error
+    password, password_file = secret
     if isinstance(url, SqliteUrl):
         if password is not None:
             raise given.error("is a file, which has no password; remove password_file")
         return url
     if password is not None and url.password:
         raise given.error("has a password, and password_file has one too; keep one of them")
-    return attrs.evolve(url, password=url.password if password is None else password, tls_ca=database.tls_ca)
+    return attrs.evolve(
+        url,
+        password=url.password if password is None else password,
+        password_file=password_file,
+        tls_ca=database.tls_ca,
+        tls_client=database.tls_client,
+    )
+
+
+def _metrics(section: Section) -> Metrics:
+    found = Metrics()
+    if "port" in section.keys:
+        found = attrs.evolve(found, port=section.keys["port"].integer(0, PORT_MAX))
+    if "host" in section.keys:
+        found = attrs.evolve(found, host=section.keys["host"].matching(_HOST, "an address to listen on, as 0.0.0.0"))
+    return found
 
 
 def _limits(section: Section) -> Limits:

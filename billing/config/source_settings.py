@@ -39,7 +39,8 @@ class KafkaSource:
     """A topic.
 
     bootstrap: `host:port,host:port`; start: where a shard without a cursor begins, "zero" (a log that no longer starts
-    at offset 0 stops the worker) or "earliest" (what the log still has); options: further librdkafka settings.
+    at offset 0 stops the worker) or "earliest" (what the log still has); options: further librdkafka settings;
+    password_file: where sasl.password was read, and is read again, None where it stands in the options.
     """
 
     bootstrap: str
@@ -47,6 +48,7 @@ class KafkaSource:
     group: str
     start: str = STARTS[0]
     options: Mapping[str, str | int | bool] = attrs.field(factory=dict, repr=False)
+    password_file: Path | None = None
 
 
 @attrs.frozen
@@ -111,16 +113,18 @@ def _generator(section: Section) -> GeneratorSource:
 
 def _kafka(section: Section, folder: Path) -> KafkaSource:
     options = _options(section.keys["options"], folder) if "options" in section.keys else {}
+    password_file = None
     if "password_file" in section.keys:
         if "sasl.password" in options:
             raise section.keys["password_file"].error("sasl.password is set in options too; keep one of them")
-        options["sasl.password"] = read_secret(section.keys["password_file"], folder)
+        options["sasl.password"], password_file = read_secret(section.keys["password_file"], folder)
     return KafkaSource(
         section.need("bootstrap", "host:port").matching(_ADDRESSES, "host:port, or several with commas"),
         section.need("topic", "the name of a topic").matching(_TOPIC, "1 to 249 of A-Z a-z 0-9 . _ -"),
         section.need("group", "the name of a consumer group").matching(_GROUP, "1 to 249 visible characters"),
         section.keys["start"].choice(STARTS) if "start" in section.keys else STARTS[0],
         options,
+        password_file,
     )
 
 

@@ -21,10 +21,19 @@ class StoreUrlError(ValueError):
 
 
 @attrs.frozen
+class ClientCertificate:
+    """The certificate chain and the private key, PEM files, by which a server knows who comes."""
+
+    chain: Path
+    key: Path
+
+
+@attrs.frozen
 class MysqlUrl:
     """A MySQL, MariaDB or Aurora endpoint, a database in it, and who enters.
 
-    tls_ca: authorities (PEM) that the server's certificate must be by; None does not encrypt. lacking: why the password
+    tls_ca: authorities (PEM) that the server's certificate must be by; None does not encrypt. tls_client: what is shown
+    to the server. password_file: where the password was read, and is read again for each connection. lacking: why it
     is not known here; to enter is a SettingsError then.
     """
 
@@ -34,6 +43,8 @@ class MysqlUrl:
     password: str = attrs.field(repr=False)
     database: str
     tls_ca: Path | None = attrs.field(default=None, repr=False)
+    tls_client: ClientCertificate | None = attrs.field(default=None, repr=False)
+    password_file: Path | None = attrs.field(default=None, repr=False)
     lacking: str = attrs.field(default="", repr=False)
 
     def __str__(self) -> str:

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from billing.adapters.migrate import migrate
 from billing.adapters.mysql import MysqlStore
 from billing.adapters.sql import Database, run
-from billing.config.store_url import MysqlUrl
+from billing.config.store_url import ClientCertificate, MysqlUrl
 from billing.cursor import Claim, Standing
 from billing.errors import SettingsError, StoreUnreachableError
 from billing.limits import Limits
@@ -153,6 +153,58 @@ def test_a_server_that_does_not_encrypt_is_refused(url: MysqlUrl, mariadb_server
         return
     told = refused(attrs.evolve(url, host="127.0.0.1", port=plain.port, user="root", password=""))
     assert told.endswith("; check that the server speaks TLS")
+
+
+def test_a_certificate_lets_in_where_the_server_asks_for_one(
+    secure: SecureServer, url: MysqlUrl, tmp_path: Path
+) -> None:
+    """Servers that know clients by certificates could not be used, or whoever has the password could enter."""
+    account = "'certified'@'%'"
+    statements = (
+        "SET NAMES utf8mb4", f"CREATE USER IF NOT EXISTS {account} IDENTIFIED BY '{PASSWORD}' REQUIRE X509",
+        f"GRANT ALL ON encrypted.* TO {account}",
+    )  # fmt: skip
+    uvloop.run(query(secure.server, *statements))
+    certified = attrs.evolve(url, user="certified", tls_client=ClientCertificate(*secure.authority.issue("client")))
+    assert uvloop.run(run(certified, lambda connection: connection.execute(CIPHER).one()[1]))
+    assert uvloop.run(kept(certified))
+    assert isinstance(uvloop.run(claimed(certified)), Standing)
+    assert "must show a certificate database.tls_certificate" in refused(attrs.evolve(certified, tls_client=None))
+    stranger = ClientCertificate(*Authority(tmp_path, "other").issue("stranger"))
+    refused(attrs.evolve(certified, tls_client=stranger))
+    gone = ClientCertificate(tmp_path / "none.crt", tmp_path / "none.key")
+    assert str(gone.chain) in refused(attrs.evolve(certified, tls_client=gone))  # and tried again: it may be replaced
+
+
+def test_a_new_password_is_taken_from_its_file(secure: SecureServer, url: MysqlUrl, tmp_path: Path) -> None:
+    """Whoever rotates a password would have to restart every worker and every API process, all at once."""
+    file = tmp_path / "secret"
+    account = "'rotated'@'%'"
+
+    async def change(password: str) -> None:
+        await query(secure.server, f"ALTER USER {account} IDENTIFIED BY '{password}'")
+
+    async def rotate() -> None:
+        await query(
+            secure.server, f"CREATE USER IF NOT EXISTS {account} REQUIRE SSL", f"GRANT ALL ON encrypted.* TO {account}"
+        )
+        await change("first")
+        file.write_text("first\n")
+        rotated = attrs.evolve(url, user="rotated", password="first", password_file=file)
+        store = MysqlStore("s1", rotated, Limits())
+        claim = Claim("log", {0: 0}, 1, 1)
+        assert isinstance(await store.claim(claim), Standing)
+        await change("second")
+        assert isinstance(await store.claim(claim), Standing)  # the connection that is open stays
+        await store.close()
+        assert isinstance(await store.claim(claim), Refused)
+        file.write_text("second\n")
+        assert isinstance(await store.claim(claim), Standing)
+        await store.close()
+        file.unlink()  # what was read at the start is all there is, and the server says that it is wrong
+        assert "1045" in str(await store.claim(claim))
+
+    uvloop.run(rotate())
 
 
 def test_a_password_that_is_not_here_is_told_to_who_needs_it(url: MysqlUrl) -> None:

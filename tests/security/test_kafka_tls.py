@@ -1,9 +1,13 @@
 """Encrypted connections to a real broker that asks who comes: who is wrong is told what is wrong, in one line."""
 
 import asyncio
+import shutil
+import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
+import attrs
 import pytest
 
 from billing.adapters import open_source
@@ -11,6 +15,7 @@ from billing.adapters.intake import KafkaIntake, LogAwayError
 from billing.config.settings import load
 from billing.config.source_settings import KafkaSource
 from billing.errors import SettingsError, SourceError
+from billing.ports import Source
 from generators.producer import DeliveryError, produce
 from tests.certificates import HOST, Authority
 from tests.command import write_book, write_settings
@@ -28,6 +33,31 @@ def topic(kafka_server: SecureKafka) -> str:
     kafka_server.create_topic(name, 1)
     kafka_server.admit("billing")
     return name
+
+
+def read_of(found: KafkaSource, last: bytes) -> list[bytes]:
+    """Publish one event more, as the API does, and read the topic from its beginning up to it."""
+
+    async def read() -> list[bytes]:
+        taken = KafkaIntake(found, 60_000)
+        assert await taken.publish([last])
+        await taken.close()
+        opened = open_source(found, follow=False)
+        await opened.open()
+        reader = opened.reader()
+        try:
+            while not opened.ownership().partitions:
+                await reader.read(10, 0.05)
+            await reader.seek({0: 0})
+            read: list[bytes] = []
+            while last not in read:
+                read += (await reader.read(10, 0.05)).payload
+            return read
+        finally:
+            await reader.close()
+            await opened.close()
+
+    return asyncio.run(read())
 
 
 def source(
@@ -70,6 +100,7 @@ CASES: dict[str, dict[str, str]] = {
     "expired": {"listener": "expired"},
     "authority": {"authorities": "elsewhere.pem"},
     "plain": {"listener": ""},
+    "client": {"listener": "mutual"},
 }
 
 
@@ -97,26 +128,7 @@ def test_events_are_published_and_read_encrypted(
     *payloads, last = (payload(f"{mechanism}-{number}") for number in range(6))
     produce([payloads], found.bootstrap, topic, settings=found.options)
 
-    async def read() -> list[bytes]:
-        taken = KafkaIntake(found, 60_000)
-        assert await taken.publish([last])
-        await taken.close()
-        opened = open_source(found, follow=False)
-        await opened.open()
-        reader = opened.reader()
-        try:
-            while not opened.ownership().partitions:
-                await reader.read(10, 0.05)
-            await reader.seek({0: 0})
-            read: list[bytes] = []
-            while last not in read:
-                read += (await reader.read(10, 0.05)).payload
-            return read
-        finally:
-            await reader.close()
-            await opened.close()
-
-    assert asyncio.run(read())[-6:] == [*payloads, last]
+    assert read_of(found, last)[-6:] == [*payloads, last]
 
 
 Refusals = dict[str, tuple[KafkaSource, SourceError]]
@@ -172,6 +184,16 @@ def test_a_listener_that_does_not_encrypt_is_told(refusals: Refusals) -> None:
     assert str(error).endswith("; check that this listener speaks TLS")
 
 
+def test_a_missing_certificate_is_told(refusals: Refusals) -> None:
+    """A broker that knows clients by certificates would look like one that is down."""
+    found, error = refusals["client"]
+    assert str(error).startswith(
+        f"{found.bootstrap}: the broker does not take this client's certificate, or there is none ("
+    )
+    assert str(error).endswith("; correct ssl.certificate.location and ssl.key.location")
+    assert error.may_return  # as one that has expired and is renewed
+
+
 def test_wrong_options_are_told(kafka_server: SecureKafka, tmp_path: Path, topic: str) -> None:
     """A missing file of authorities would be a traceback, or fall back to those of the system."""
     with pytest.raises(
@@ -182,3 +204,75 @@ def test_wrong_options_are_told(kafka_server: SecureKafka, tmp_path: Path, topic
     error = asyncio.run(refused(source(kafka_server, tmp_path, topic, authorities="empty.pem")))
     assert str(error).startswith("source.options: ")
     assert "ssl.ca.location failed" in str(error)
+
+
+def mutual(kafka: SecureKafka, folder: Path, topic: str, more: Sequence[str]) -> KafkaSource:
+    """Read the source of a listener that asks for certificates and no passwords."""
+    found = source(kafka, folder, topic, listener="mutual")
+    path = folder / "billing.toml"
+    lines = [line for line in path.read_text().splitlines() if not line.startswith(("sasl.", "password_file"))]
+    at = lines.index('security.protocol = "SASL_SSL"')
+    path.write_text("\n".join([*lines[:at], 'security.protocol = "SSL"', *more, *lines[at + 1 :]]))
+    found = load(path, {}).source
+    assert isinstance(found, KafkaSource)
+    return found
+
+
+def test_a_certificate_lets_in_where_the_broker_asks_for_one(
+    kafka_server: SecureKafka, tmp_path: Path, topic: str
+) -> None:
+    """Brokers that know clients by certificates, and not by passwords, could not be read."""
+    shutil.copy(kafka_server.folder / "client.crt", tmp_path)
+    shutil.copy(kafka_server.folder / "client.key", tmp_path)
+    named = ['ssl.certificate.location = "client.crt"', 'ssl.key.location = "client.key"']
+    last = payload("mutual")
+    assert read_of(mutual(kafka_server, tmp_path, topic, named), last)[-1] == last
+
+
+async def patiently(opened: Source) -> int:
+    """Return where the only partition ends, asking as long as a worker would: a connection may just have ended."""
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            return (await opened.bounds([0]))[0].stop
+        except SourceError as error:
+            if not error.may_return or time.monotonic() > deadline:
+                raise
+            await opened.verify()
+            await asyncio.sleep(0.2)
+
+
+def test_a_new_password_is_taken_from_its_file(kafka_server: SecureKafka, tmp_path: Path, topic: str) -> None:
+    """Whoever rotates a password would have to restart every worker, or find them without a log hours later."""
+    kafka_server.admit("billing", "before-s3cret")
+    try:
+        found = source(kafka_server, tmp_path, topic, password="before-s3cret")
+        found = attrs.evolve(found, options={**found.options, "connections.max.idle.ms": 500})  # they end soon
+
+        async def rotate() -> None:
+            opened = open_source(found, follow=True)
+            await opened.open()
+            member = opened.reader()
+            while not opened.ownership().partitions:
+                await member.read(10, 0.05)
+            await member.seek({0: 0})
+            await opened.bounds([0])
+            taken = KafkaIntake(found, 60_000)
+            await taken.publish([payload("before")])
+            (tmp_path / "kafka.secret").write_text("after-s3cret")
+            kafka_server.admit("billing", "after-s3cret")
+            for number in range(3):
+                await asyncio.sleep(1)  # long enough for every connection that was open to end
+                await opened.verify()
+                assert await patiently(opened) > number
+                last = payload(f"rotated-{number}")
+                await taken.publish([last])
+                while last not in (await member.read(100, 0.05)).payload:
+                    continue
+            await taken.close()
+            await member.close()
+            await opened.close()
+
+        asyncio.run(rotate())
+    finally:
+        kafka_server.admit("billing")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from billing.cursor import Bounds, check_within
+from billing.cursor import Bounds, Claim, Standing, begun_late, check_within
 from billing.errors import LogChangedError
 
 
@@ -25,3 +25,10 @@ def test_positions_outside_the_log_stop_the_worker(positions, words):
     with pytest.raises(LogChangedError) as caught:
         check_within("log", positions, {0: Bounds(5, 9)})
     assert str(caught.value) == f"{words}; see runbook: log changed"
+
+
+def test_a_shard_that_begins_after_the_logs_first_offset_is_found():
+    """With `start = "earliest"` a new shard would pass what retention has deleted, and nobody would hear of it."""
+    claim = Claim("log", {0: 0, 1: 70, 2: 70}, 1, 1)
+    assert begun_late(claim, Standing({0: 0, 1: 70, 2: 95}, 1, 1)) == {1: 70}
+    assert begun_late(claim, Standing({}, 1, 1)) == {}

@@ -260,3 +260,17 @@ def test_the_type_of_a_cloud_event_stands_in_its_data():
 @pytest.mark.parametrize(("text", "places"), [("1.50", 1), ("1E+3", 0), ("0.000", 0), ("0.1" + "0" * 300 + "1", 302)])
 def test_places_do_not_count_trailing_zeros(text, places):
     assert places_of(Decimal(text)) == places
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        plain().replace(b'"product"', b'"account": "b", "product"'),
+        plain(attributes={"to": "1"}).replace(b'"to"', b'"to": "2", "to"'),
+        cloud().replace(b'"specversion"', b'"id": "e1", "specversion"'),
+        cloud(trace={"a": 1}).replace(b'{"a"', b'{"a": 1, "a"'),
+    ],
+)
+def test_a_field_that_is_named_twice_says_nothing(text):
+    """Else the oracle would agree with whichever of two values was billed, and no difference would ever show."""
+    assert reason(text) == "bad_field"

@@ -1,14 +1,21 @@
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from billing.config.api_settings import Api
 from billing.config.settings import Metrics, Rules, Settings, Shard, Sharding, load, shard_map
 from billing.config.source_settings import FileSource, GeneratorSource, KafkaSource
-from billing.config.store_url import MysqlUrl, SqliteUrl
+from billing.config.store_url import ClientCertificate, MysqlUrl, SqliteUrl
 from billing.errors import SettingsError
 from billing.limits import Limits
 from sharding.shardmap import ShardMap
+from tests.certificates import Authority
 
 GOOD = """\
 [source]
@@ -138,6 +145,7 @@ def test_the_environment_overrides_the_file() -> None:
         "BILLING_SOURCE_OPTIONS_SASL_PASSWORD": "s3cret",
         "BILLING_SHARDS_1_WRITER": "sqlite:///other.db",
         "BILLING_METRICS_PORT": "9100",
+        "BILLING_METRICS_HOST": "0.0.0.0",
         "BILLING_SHARDING_MAP": "map.yaml",
         "BILLING_SHARDS_0_READERS": "mysql://u@r1/d,mysql://u@r2/d",
     }
@@ -147,7 +155,7 @@ def test_the_environment_overrides_the_file() -> None:
     assert settings.source.options == {"security.protocol": "SASL_SSL", "sasl.password": "s3cret", "x.y": "z"}
     assert settings.shards[1].writer == SqliteUrl(Path("other.db"))
     assert [str(url) for url in settings.shards[0].readers] == ["mysql://u@r1:3306/d", "mysql://u@r2:3306/d"]
-    assert settings.metrics.port == 9100
+    assert settings.metrics == Metrics(9100, "0.0.0.0")
     assert settings.sharding.map == Path("map.yaml")
 
 
@@ -274,6 +282,11 @@ BAD = [
         "[limits]",
         "[metrics]\nport = 70_000\n[limits]",
         "20: metrics.port: 70000 is above 65535; write a number from 0 to 65535",
+    ),
+    (
+        "[limits]",
+        '[metrics]\nhost = "all of them"\n[limits]',
+        '20: metrics.host: "all of them" is not allowed; write an address to listen on, as 0.0.0.0',
     ),
     ("[limits]", "[sharding]\nmap = 7\n[limits]", "20: sharding.map: 7 is not text; write a path in quotes"),
     ('[rules]\nbook = "book.yaml"', "", " rules.book: is missing; write the path of a rulebook"),
@@ -655,6 +668,18 @@ BAD_DATABASE = [
         "22: database.tls_ca: billing.toml has no certificate in it; name a PEM file of authorities",
     ),
     (
+        GOOD + '[database]\ntls_certificate = "a.crt"',
+        "21: database.tls_key: is missing; write the path of a PEM file with the certificate's key",
+    ),
+    (
+        GOOD + '[database]\ntls_certificate = "a.crt"\ntls_key = "a.key"',
+        "22: database.tls_certificate: is shown encrypted only; name the servers' authorities in database.tls_ca",
+    ),
+    (
+        GOOD + "[database]\nrequire_certificate = true",
+        "22: database.require_certificate: nobody could enter without database.tls_certificate; name it there",
+    ),
+    (
         GOOD + '[database]\nusers_host = "a b"',
         '22: database.users_host: "a b" is not allowed; write a host, or % for any',
     ),
@@ -667,3 +692,20 @@ def test_a_wrong_database_section_is_told(text: str, sentence: str) -> None:
     with pytest.raises(SettingsError) as caught:
         loaded(text)
     assert str(caught.value) == f"billing.toml:{sentence}"
+
+
+def test_a_certificate_that_cannot_be_shown_is_told(folder: Path) -> None:
+    """A worker would start, and be refused by every shard; or ask a terminal that it has not for the key's password."""
+    authority = Authority(folder)
+    chain, key = authority.issue("client")
+    other = authority.issue("other")[1]
+    private = load_pem_private_key(key.read_bytes(), None)
+    locked = folder / "locked.key"
+    locked.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")))
+    text = GOOD + f'[database]\ntls_ca = "{authority.file}"\ntls_certificate = "{chain}"\n'
+    assert loaded(text + f'tls_key = "{key}"').database.tls_client == ClientCertificate(chain, key)
+    for wrong in (other, locked, folder / "none.key"):
+        with pytest.raises(SettingsError) as caught:
+            loaded(text + f'tls_key = "{wrong}"')
+        told = f"billing.toml:23: database.tls_certificate: {chain} with key {wrong} cannot be used ("
+        assert str(caught.value).startswith(told)
