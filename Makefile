@@ -30,7 +30,7 @@ campaign: export FAULT_SECONDS := $(FAULT_SECONDS)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test lint unit properties simulate mutants fuzz campaign reads screenshots bench plan clean
+.PHONY: help demo test lint unit properties simulate mutants fuzz campaign reads screenshots bench compare plan clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -84,6 +84,9 @@ reads: $(TEST)  ## accounts read in every way after READS_EVENTS=1000000 with RE
 screenshots: $(TEST)  ## what the page looks like, taken by its tests: a minute; the pictures are in ops/page
 	@echo "screenshots: the page"
 	@SCREENSHOTS=1 $(BIN)/python -m pytest --quiet tests/integration/test_page.py
+
+compare: $(TEST)  ## the product beside the classic pattern, ready-made packets and Redis, by three models: half an hour; in .cache/compare
+	@$(BIN)/billing-bench compare --out .cache/compare
 
 bench: $(TEST)  ## speed of the pure path, then of skewed and uniform load on real servers: ten minutes
 	@$(BIN)/billing-bench kernels

@@ -4,6 +4,7 @@ Owns the options and their defaults. Must not know how anything is measured.
 """
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -15,9 +16,10 @@ from bench import measure
 from bench import reads as reading
 from bench.kernel import EVENTS as KERNEL_EVENTS
 from bench.reads_report import ReadsScenario, reads_text
+from bench.recorded import first
 from bench.report import as_json, kernels_text, run_text, scale_text
 from bench.scale import PREFIXES_MAX, PREFIXES_MIN, RULES_MAX, RULES_MIN
-from bench.scenario import PARTITIONS_EACH_WORKER, WORKERS_MAX, Database, Scenario
+from bench.scenario import PARTITIONS_EACH_WORKER, SHARDS_MAX, WORKERS_MAX, Database, Scenario
 from bench.session import DEFAULT_FOLDER, err, servers, telling
 from bench.system import machine
 from billing.cli.setup import deployment
@@ -29,11 +31,11 @@ from ops.local.errors import LocalServerError, StackSettingError
 from rules.load import BookError
 from sharding.shardmap import ShardMapError
 
-SHARDS_MAX: Final = 16
 SECONDS_MAX: Final = 86_400
 
 app = App(name="billing-bench", help="How fast the billing engine is, on this machine.")
-app.command("bench.cli_plan:plan")  # by name: it imports what other commands do not use
+app.command("bench.cli_compare:compare")  # by name: they import what other commands do not use
+app.command("bench.cli_plan:plan")
 
 
 @app.command
@@ -48,9 +50,11 @@ def run(
     events: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     seed: int = 1,
     book: Path | None = None,
+    events_file: Path | None = None,
     folder: Annotated[Path, Parameter(name="--dir")] = DEFAULT_FOLDER,
     config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
     json: Path | None = None,
+    plots: Path | None = None,
 ) -> int:
     """Bill generated events through real Kafka into real databases, and print what that took; exit code 1: bad audit.
 
@@ -65,7 +69,7 @@ def run(
     database
         Which server to start.
     seconds
-        How long to measure, from the first event on.
+        How long to measure: saturated, since the workers share the log; at a rate, since they keep up with it.
     rate
         Events a second to send while measuring, and measure latency; without it the log is filled before and the
         workers go as fast as they can.
@@ -76,20 +80,27 @@ def run(
     book
         The rulebook to price by; the telecom book without it. bench/books has one with linear prices only and one that
         counts every event, alike in everything else.
+    events_file
+        Recorded events to send instead of a model's: a file of JSON texts, one a line, plain, .gz or .zst; --book must
+        price them, and --events takes the first of them.
     folder
         Where to start the servers; they and their data are removed at the end, the logs of the workers stay.
     config
         Use the servers of this settings file instead; what is in them stays. shards, database, book then say nothing.
     json
         A file for every figure, unrounded.
+    plots
+        A folder for pictures: throughput over time and as tables grow, each shard's part of it, latencies.
     """
+    if events_file is not None:
+        first(events_file)  # what is wrong with it is said before servers start
     if config is not None:
         shards = len(deployment(config).settings.shards)
-    scenario = Scenario(model_named(model), shards, workers, database, seconds, rate, events, seed, book)
+    scenario = Scenario(model_named(model), shards, workers, database, seconds, rate, events, seed, book, events_file)
     if config is not None:
-        return _measure(scenario, config, json)
+        return _measure(scenario, config, json, plots)
     with servers(folder, shards, database, scenario.partitions, book) as started:
-        return _measure(scenario, started, json)
+        return _measure(scenario, started, json, plots)
 
 
 @app.command
@@ -222,13 +233,15 @@ def main() -> None:
     sys.exit(result if isinstance(result, int) else 0)
 
 
-def _measure(scenario: Scenario, config: Path, json: Path | None) -> int:
+def _measure(scenario: Scenario, config: Path, json: Path | None, plots: Path | None) -> int:
     init(config)
     with telling() as tell:
         result = measure.run(scenario, config, tell)
     sys.stdout.write(run_text(result) + "\n")
     if json is not None:
         json.write_bytes(as_json("run", scenario.command(), result))
+    if plots is not None:
+        import_module("bench.plots").draw_run(result, plots)  # here: no other command needs matplotlib
     return 1 if result.audit_differences else 0
 
 

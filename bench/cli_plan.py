@@ -55,13 +55,13 @@ class Measuring:
     writers
         Numbers of worker processes, three or more.
     seconds
-        How long each run lasts; every ten seconds give a sample.
+        How long each run lasts; every ten seconds give a sample, those of a shorter one are thirds of it.
     database
         Which server to start.
     latency
         Also measure latency, at half of the best rate.
     events
-        How many events to put into the log ahead of each run; the default lasts.
+        How many events the log holds ahead of each run; the default lasts.
     measured_on
         The instance of the table of prices that the database has to itself, if it is one.
     """
@@ -77,7 +77,7 @@ class Measuring:
         3,
         4,
     )
-    seconds: Annotated[int, Parameter(validator=Number(gte=1))] = 60
+    seconds: Annotated[int, Parameter(validator=Number(gte=3))] = 60
     database: Database = "mariadb"
     latency: bool = False
     events: Annotated[int | None, Parameter(validator=Number(gte=1))] = None

@@ -5,6 +5,7 @@ Owns samples, windows, percentiles and differences of counters. Must not know wh
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Final
 
 import attrs
@@ -17,7 +18,8 @@ class Sample:
     """The state at one moment.
 
     at_seconds: on a clock that only goes forward; events: settled by all shards since their creation; cpu_seconds: by
-    group of processes; worker_rss_bytes: of the largest worker; counters: by name, they only grow.
+    group of processes; worker_rss_bytes: of the largest worker; counters: by name, they only grow, and those that could
+    not be read at this moment are missing; shard_events: events by shard.
     """
 
     at_seconds: float
@@ -25,6 +27,7 @@ class Sample:
     cpu_seconds: Mapping[str, float]
     worker_rss_bytes: int
     counters: Mapping[str, float]
+    shard_events: tuple[int, ...] = ()
 
 
 @attrs.frozen
@@ -35,12 +38,51 @@ class Throughput:
     window_min: float
     window_max: float
     windows: tuple[float, ...] = ()
+    window_seconds: float = WINDOW_SECONDS
 
 
-def throughput(samples: Sequence[Sample], window_seconds: float = WINDOW_SECONDS) -> Throughput:
-    """Return events a second over at least two samples, taken in order."""
+def throughput(samples: Sequence[Sample]) -> Throughput:
+    """Return events a second over at least two samples, taken in order, also by windows of ten seconds.
+
+    A run shorter than two windows is cut into thirds, so that it too says how much throughput varies.
+    """
+    seconds = samples[-1].at_seconds - samples[0].at_seconds
+    window_seconds = WINDOW_SECONDS if seconds >= 2 * WINDOW_SECONDS else seconds / 3
     rates = windows(samples, window_seconds)
-    return Throughput(_rate(samples[0], samples[-1]), min(rates), max(rates), tuple(rates))
+    return Throughput(_rate(samples[0], samples[-1]), min(rates), max(rates), tuple(rates), window_seconds)
+
+
+@attrs.frozen
+class Point:
+    """What went on between two samples, for pictures.
+
+    at_seconds: the end of it, since the run's first sample; events: settled by then, ever: how large the tables are;
+    events_per_second; shard_events_per_second: by shard; cores_used: by group of processes.
+    """
+
+    at_seconds: float
+    events: int
+    events_per_second: float
+    shard_events_per_second: tuple[float, ...]
+    cores_used: Mapping[str, float]
+
+
+def points(samples: Sequence[Sample]) -> list[Point]:
+    """Return a point for each sample after the first."""
+    found = []
+    for before, after in pairwise(samples):
+        seconds = after.at_seconds - before.at_seconds
+        shards = zip(before.shard_events, after.shard_events, strict=True)
+        found.append(
+            Point(
+                after.at_seconds - samples[0].at_seconds,
+                after.events,
+                _rate(before, after),
+                tuple((now - then) / seconds for then, now in shards),
+                cpu_cores([before, after]),
+            )
+        )
+    return found
 
 
 def windows(samples: Sequence[Sample], window_seconds: float = WINDOW_SECONDS) -> list[float]:
@@ -72,10 +114,17 @@ def worked(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def growth(samples: Sequence[Sample]) -> dict[str, float]:
-    """Return by how much each counter grew a second; one that was not there at first began at 0."""
-    first, last = samples[0], samples[-1]
-    seconds = last.at_seconds - first.at_seconds
-    return {name: (value - first.counters.get(name, 0)) / seconds for name, value in last.counters.items()}
+    """Return by how much each counter grew a second, between the first and the last sample that have it.
+
+    One that fewer than two samples have is left out: nobody knows how much it grew.
+    """
+    found = {}
+    for name in dict.fromkeys(name for sample in samples for name in sample.counters):
+        having = [sample for sample in samples if name in sample.counters]
+        seconds = having[-1].at_seconds - having[0].at_seconds
+        if seconds > 0:
+            found[name] = (having[-1].counters[name] - having[0].counters[name]) / seconds
+    return found
 
 
 def cpu_cores(samples: Sequence[Sample]) -> dict[str, float]:

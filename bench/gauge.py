@@ -14,8 +14,10 @@ import attrs
 
 from bench import measure
 from bench.accounts import DistributionError
+from bench.errors import MeasureError
+from bench.law import LEVELS_MIN
 from bench.measure import Tell
-from bench.measured import Capacity, Run, latency, level
+from bench.measured import Capacity, MeasurementError, Run, latency, level
 from bench.scenario import Database, Scenario
 from billing.adapters.files import PARTITION, FileSource
 from billing.errors import SourceError
@@ -30,8 +32,8 @@ LATENCY_SHARE: Final = 0.5  # of what was carried: the load at which latency is 
 class Gauge:
     """What is measured: each model with each number of writers, on one shard.
 
-    seconds: of each run; with_latency: then send half of the best rate, and probe; events: put into the log ahead of
-    each run, None for a number that lasts.
+    seconds: of each run; with_latency: then send half of the best rate, and probe; events: in the log ahead of
+    each run, None for a number that lasts. Raises: MeasurementError when no law can come of it.
     """
 
     models: Sequence[Model]
@@ -46,12 +48,18 @@ class Gauge:
         events = self.events if rate is None else None
         return Scenario(model, 1, writers, self.database, self.seconds, rate, events)
 
+    def __attrs_post_init__(self) -> None:
+        if len(set(self.writers)) < LEVELS_MIN:
+            raise MeasurementError(
+                f"--writers {' '.join(map(str, self.writers))}: a law needs {LEVELS_MIN} numbers; write 1 2 4"
+            )
+
 
 def gauge(what: Gauge, servers: Callable[[Scenario], AbstractContextManager[Path]], tell: Tell) -> Iterator[Capacity]:
     """Saturate one shard by each model with each number of writers, in turn, and yield what it did, model by model.
 
-    servers: starts one shard for a scenario, gives its settings file, and stops it; each model has its own, on which
-    tables grow from one run to the next. Raises: MeasureError, MeasurementError.
+    servers: starts one shard for a scenario, gives its settings file, and stops it; the saturated runs of a model share
+    theirs, on which tables grow from one run to the next. Raises: MeasureError, MeasurementError.
     """
     return (_of_model(what, model, servers, tell) for model in what.models)
 
@@ -59,21 +67,27 @@ def gauge(what: Gauge, servers: Callable[[Scenario], AbstractContextManager[Path
 def _of_model(
     what: Gauge, model: Model, servers: Callable[[Scenario], AbstractContextManager[Path]], tell: Tell
 ) -> Capacity:
-    with servers(what.scenario(model, max(what.writers))) as config:
-
-        def run(scenario: Scenario, name: str) -> Run:
+    def run(scenario: Scenario, config: Path, name: str) -> Run:
+        try:
             return Run.of(measure.run(scenario, config, lambda did, done, of: tell(f"{name}, {did}", done, of)))
+        except MeasureError as error:
+            raise MeasureError(f"{name}: {error}") from error
 
-        levels = []
+    levels = []
+    with servers(what.scenario(model, max(what.writers))) as config:
         for writers in what.writers:
             name = f"{model}, {writers} writers"
-            levels.append(level(name, run(what.scenario(model, writers), name)))
-        if not what.with_latency:
-            return Capacity(model, tuple(levels))
-        best = max(levels, key=lambda each: each.mean)
+            levels.append(level(name, run(what.scenario(model, writers), config, name)))
+    capacity = Capacity(model, tuple(levels))
+    _ = capacity.bytes_per_event  # raises where no file grew, before the next model takes its time
+    if not what.with_latency:
+        return capacity
+    best = capacity.best
+    paced = what.scenario(model, best.writers, float(round(best.mean * LATENCY_SHARE)))
+    # On new servers: probes would wait behind what the saturated runs have left in the log.
+    with servers(paced) as config:
         name = f"{model}, latency"
-        rate = float(round(best.mean * LATENCY_SHARE))
-        return Capacity(model, tuple(levels), latency(name, run(what.scenario(model, best.writers, rate), name)))
+        return Capacity(model, capacity.levels, latency(name, run(paced, config, name)))
 
 
 def accounts_in(path: Path) -> Counter[str]:

@@ -13,7 +13,7 @@ import msgspec
 
 from bench.figures import percentile
 from bench.law import Law, fit
-from bench.report import Machine, RunResult
+from bench.report import Machine, RunResult, plain
 from billing.errors import BillingError
 from generators.population import Model
 
@@ -118,6 +118,7 @@ class _Scenario(msgspec.Struct):
     shards: int
     workers: int
     rate_per_second: float | None = None
+    events_file: str | None = None
 
 
 class Run(msgspec.Struct):
@@ -136,7 +137,7 @@ class Run(msgspec.Struct):
     @classmethod
     def of(cls, result: RunResult) -> Self:
         """Return what is needed of a result, as a document of it would be read."""
-        return msgspec.convert(msgspec.to_builtins(result), cls)
+        return msgspec.convert(msgspec.to_builtins(result, enc_hook=plain), cls)
 
 
 class _RunDocument(msgspec.Struct):
@@ -221,6 +222,10 @@ def latency(name: str, run: Run) -> Latency:
 def _check(name: str, run: Run) -> None:
     if run.scenario.shards != 1:
         raise MeasurementError(f"{name}: a run over {run.scenario.shards} shards; measure one, with --shards 1")
+    if run.scenario.events_file is not None:
+        raise MeasurementError(
+            f"{name}: a run of recorded events; measure with --model, and give those events to --sample"
+        )
     if run.audit_differences:
         raise MeasurementError(f"{name}: its audit found {run.audit_differences:,} differences; find the reason first")
     if run.ran_dry:

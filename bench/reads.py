@@ -23,10 +23,12 @@ import uvloop
 from sqlalchemy import func, select
 
 from bench import deep
-from bench.measure import START_SECONDS_MAX, Tell, connect, on_servers, settled, versions
+from bench.errors import MeasureError
+from bench.measure import START_SECONDS_MAX, Tell, on_servers, versions
 from bench.openloop import CONNECTIONS_MAX, OpenLoop, Stream, Told
 from bench.reads_report import KindResult, ReadsResult, ReadsScenario
-from bench.system import MeasureError, Workers, machine, servers_of
+from bench.sampler import connect, settled
+from bench.system import Workers, machine, servers_of
 from billing.adapters.keyfile import KeyFile
 from billing.adapters.sql import run as run_sql
 from billing.cli.setup import Deployment

@@ -4,13 +4,14 @@ Owns words, units and rounding. Must not know how figures come about.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
 import attrs
 import msgspec
 
-from bench.figures import Throughput, percentile
+from bench.figures import Point, Throughput, percentile
 from bench.kernel import KernelTimes, ScaleTimes
 from bench.scenario import Scenario
 
@@ -37,7 +38,8 @@ class RunResult:
     seconds: that work was going on for; prefill: (events, seconds) put into the log ahead, None for open loop;
     cores_used: by group; per_second: growth of counters by name; latency_ms: of every probe,
     append to visible; disk_bytes_event: database files, their growth by event; ran_dry: the log ended before the time;
-    audit_differences: 0 is a clean audit.
+    audit_differences: 0 is a clean audit; points: what went on second by second; unread: how many of these moments lack
+    the workers' counters.
     """
 
     scenario: Scenario
@@ -55,16 +57,23 @@ class RunResult:
     disk_bytes_event: float | None
     ran_dry: bool
     audit_differences: int
+    points: tuple[Point, ...] = ()
+    unread: int = 0
 
 
 def run_text(result: RunResult) -> str:
     """Return a run as lines of text."""
     scenario, speed = result.scenario, result.throughput
+    told = f"{speed.window_seconds:.0f}"
     load = "saturated" if scenario.rate_per_second is None else f"{scenario.rate_per_second:,.0f} events/s offered"
     rows = [
         ("events", f"{result.events:,} in {result.seconds:.1f} s"),
-        ("events/s", f"{speed.mean:,.0f} (10-second windows: {speed.window_min:,.0f} to {speed.window_max:,.0f})"),
+        (
+            "events/s",
+            f"{speed.mean:,.0f} ({told}-second windows: {speed.window_min:,.0f} to {speed.window_max:,.0f})",
+        ),
         ("transactions/s", f"{result.per_second.get('transactions', 0):,.1f}"),
+        ("statements/s", f"{result.per_second.get('statements', 0):,.1f}"),
         *(
             (f"{table} rows/s", f"{result.per_second.get(table, 0):,.0f}")
             for table in ("records", "tiers", "rollups", "balances")
@@ -84,7 +93,7 @@ def run_text(result: RunResult) -> str:
         words = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, max {max(result.latency_ms):.1f} ms"
         rows.append(("append to visible", f"{words} ({len(result.latency_ms):,} probes)"))
     rows.append(("audit", "clean" if not result.audit_differences else f"{result.audit_differences:,} DIFFERENCES"))
-    heading = f"{scenario.model}, {scenario.shards} shards, {scenario.workers} workers, {load}"
+    heading = f"{scenario.traffic}, {scenario.shards} shards, {scenario.workers} workers, {load}"
     notes = (
         [f"the log held {result.prefill[0]:,} events ahead, sent in {result.prefill[1]:.0f} s"]
         if result.prefill
@@ -132,7 +141,14 @@ def machine_text(machine: Machine) -> str:
 def as_json(kind: str, command: str, value: object) -> bytes:
     """Return a document for machines: what it is, how to make it again, and every figure unrounded."""
     document: dict[str, Any] = {"kind": kind, "command": command, "result": value}
-    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(document, enc_hook=plain), indent=2) + b"\n"
+
+
+def plain(value: Any) -> str:  # noqa: ANN401 - whatever msgspec does not know
+    """Return the text of a path, for documents."""
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no place in a document")
 
 
 def again(command: str) -> str:

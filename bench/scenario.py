@@ -13,6 +13,7 @@ from generators.workload import Workload
 
 Database = Literal["mariadb", "mysql"]
 
+SHARDS_MAX: Final = 16
 WORKERS_MAX: Final = 16
 PARTITIONS_EACH_WORKER: Final = 4  # shares stay even when a worker more or less takes part
 # What is put into the log ahead for each second of a saturated run: more than the system does today, so that it never
@@ -26,7 +27,7 @@ class Scenario:
 
     rate_per_second: the open-loop load, None for saturation (as fast as the workers can, from a log that was filled
     before); events: how many to put into the log ahead of a saturated run, None for a number that lasts; book: what
-    they are priced by, None for the telecom book.
+    they are priced by, None for the telecom book; events_file: recorded events to send instead of a model's.
     """
 
     model: Model
@@ -38,6 +39,12 @@ class Scenario:
     events: int | None = None
     seed: int = 1
     book: Path | None = None
+    events_file: Path | None = None
+
+    @property
+    def traffic(self) -> str:
+        """What is sent, in words."""
+        return str(self.model) if self.events_file is None else f"events of {self.events_file}"
 
     @property
     def workload(self) -> Workload:
@@ -61,7 +68,8 @@ class Scenario:
         load = f" --rate {self.rate_per_second:g}" if self.rate_per_second is not None else ""
         ahead = f" --events {self.events}" if self.events is not None else ""
         book = f" --book {self.book}" if self.book is not None else ""
+        file = f" --events-file {self.events_file}" if self.events_file is not None else ""
         return (
             f"billing-bench run --model {self.model} --shards {self.shards} --workers {self.workers} "
-            f"--database {self.database} --seconds {self.seconds}{load}{ahead} --seed {self.seed}{book}"
+            f"--database {self.database} --seconds {self.seconds}{load}{ahead} --seed {self.seed}{book}{file}"
         )

@@ -16,15 +16,19 @@ from billing.adapters.mysql import MysqlStore
 from billing.adapters.sql import run
 from billing.adapters.sqlite import SqliteStore
 from billing.config.store_url import MysqlUrl, SqliteUrl
+from billing.cursor import Claim, Standing
+from billing.fold import Transaction
 from billing.limits import Limits
-from billing.ports import Store
+from billing.ports import Applied, Outcome, Reaction, Refused, Store
 from ops.local.mysql import MysqlServer
+from tests.pipeline import LOG
 from tests.servers import connect, query
 
 TODAY = date(2026, 1, 15)
 LIMITS = Limits(lock_wait_seconds=1)  # the shortest: some tests wait for it
 SHARD = "s1"
 DATABASE = "contract"
+CLAIM = Claim(LOG, {0: 0, 3: 7}, 1, 1)
 
 Rows = Mapping[str, list[tuple[Any, ...]]]
 _T = TypeVar("_T")
@@ -159,3 +163,22 @@ def with_store(place: Place, scenario: Callable[[Store], Awaitable[_T]]) -> _T:
             await store.close()
 
     return asyncio.run(play())
+
+
+def reaction_of(outcome: Outcome) -> Reaction:
+    """Return the reaction of a refusal; anything else fails the test with what it was."""
+    assert isinstance(outcome, Refused), outcome
+    return outcome.reaction
+
+
+async def stands(store: Store, claim: Claim = CLAIM) -> Standing:
+    """Return where a shard stands; a refusal fails the test with its words."""
+    answer = await store.claim(claim)
+    assert isinstance(answer, Standing), answer
+    return answer
+
+
+async def applied(store: Store, *transactions: Transaction) -> None:
+    """Apply transactions that must all be committed."""
+    for transaction in transactions:
+        assert await store.apply(transaction) == Applied()

@@ -1,4 +1,4 @@
-"""Installs what is missing of MariaDB, MySQL and Kafka, once, into a cache folder.
+"""Installs what is missing of MariaDB, MySQL, Kafka and Redis, once, into a cache folder.
 
 Owns programs. Must not know how they are configured or where their data lies. Everything that arrives in the
 cache is built under another name and renamed when it is whole, so a half install is never used.
@@ -78,6 +78,25 @@ def kafka_version() -> str:
 def java(say: Say = silent) -> str:
     """Return the path of Java, installing it when missing."""
     return program("java", ("openjdk-17-jre-headless",), say)
+
+
+def redis_command(cache: Path, say: Say = silent) -> str:
+    """Return the path of a Redis server, installing it when missing.
+
+    Debian's redis-tools has the one program that is server and checker, and no service; by its name it knows which it
+    is. Raises: InstallError.
+    """
+    found = shutil.which("redis-server", path=SEARCH_PATH)
+    if found is not None:
+        return found
+    path = cache / "redis" / "redis-server"
+    if not path.exists():
+        checker = program("redis-check-rdb", ("redis-tools",), say)
+        with folder_lock(cache, say):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)  # a link whose program is gone
+            path.symlink_to(checker)
+    return str(path)
 
 
 def _mariadb(say: Say) -> list[str]:

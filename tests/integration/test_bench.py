@@ -27,13 +27,20 @@ def bench(folder, *options):
 
 def test_a_saturated_run_is_measured_and_audited(tmp_path):
     """Else the figures in the README could not be repeated."""
-    text, document = bench(tmp_path, "--shards", "2", "--workers", "2", "--seconds", "5", "--events", "30000")
+    pictures = tmp_path / "pictures"
+    options = ("--shards", "2", "--workers", "2", "--seconds", "5", "--events", "30000", "--plots", str(pictures))
+    text, document = bench(tmp_path, *options)
     result = document["result"]
+    assert {path.name for path in pictures.iterdir()} == {"throughput.png", "heat.png", "growth.png"}
+    assert sum(point["events_per_second"] for point in result["points"]) > 0
+    assert {len(point["shard_events_per_second"]) for point in result["points"]} == {2}
     assert result["audit_differences"] == 0
     assert 0 < result["events"] <= 30_000
     assert result["prefill"][0] == 30_000
     assert {*result["cores_used"]} == {"workers", "database", "broker", "whole machine"}
-    assert all(result["per_second"][name] > 0 for name in ("transactions", "records", "rollups", "balances"))
+    assert all(
+        result["per_second"][name] > 0 for name in ("transactions", "statements", "records", "rollups", "balances")
+    )
     assert result["worker_rss_bytes_max"] > 0
     assert result["throughput"]["window_min"] <= result["throughput"]["mean"] or result["seconds"] < 10
     assert [server.split()[0] for server in result["machine"]["servers"]] == ["MariaDB", "Kafka"]

@@ -16,6 +16,7 @@ from billing.adapters.mysql import MysqlStore
 from billing.upsert import Packet
 from tests.contract import test_credits as credit_tests
 from tests.contract import test_store as stores
+from tests.contract import test_store_on_servers as on_servers
 from tests.contract import test_tiers as tiers
 from tests.pipeline import Pipeline
 from tests.stores import TablesPlace, sqlite_place
@@ -141,7 +142,7 @@ _CREDIT: Final = _on_linear(credit_tests.test_a_credit_is_written_as_it_was_give
 _WRITTEN: Final = _on_linear(stores.test_a_transaction_writes_every_table_and_moves_the_cursor)
 _VERSIONS: Final = _alone(stores.test_a_claim_raises_versions_and_never_lowers_them)
 _OTHERS: Final = _on_linear(stores.test_a_newer_claim_fences_workers_of_other_partitions)
-_LOCKED: Final = _on_linear(stores.test_a_lock_that_never_comes_is_given_up_whole)
+_LOCKED: Final = _on_linear(on_servers.test_a_lock_that_never_comes_is_given_up_whole)
 
 STATEMENTS: Final[dict[str, Mutant]] = {
     "no guard behind the cursor": Mutant(*_packet(r"SET @g=.*", "SET @g=1"), _FENCES),
@@ -187,12 +188,12 @@ STATEMENTS: Final[dict[str, Mutant]] = {
             _reading,
             "claim_statements",
         ),
-        (_alone(stores.test_a_claim_waits_for_transactions_in_flight),),
+        (_alone(on_servers.test_a_claim_waits_for_transactions_in_flight),),
         quick=False,
     ),
     "records are looked for without a lock": Mutant(
         *_query(r" FOR UPDATE", "", "existing_query"),
-        (_on_linear(stores.test_existing_waits_for_a_record_in_flight),),
+        (_on_linear(on_servers.test_existing_waits_for_a_record_in_flight),),
         quick=False,
     ),
     "SQLite: the cursor moves wherever it stands": Mutant(

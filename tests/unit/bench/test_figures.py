@@ -45,6 +45,29 @@ def test_start_up_and_an_empty_log_are_no_work():
 def test_growth_and_cores_are_differences_by_the_second():
     """Else what happened before the run would count."""
     first = sample(10.0, 0, {"workers": 3.0}, {"transactions": 100.0})
-    last = sample(14.0, 9, {"workers": 9.0, "broker": 2.0}, {"transactions": 140.0, "records": 8.0})
-    assert figures.growth([first, last]) == {"transactions": 10.0, "records": 2.0}
+    last = sample(14.0, 9, {"workers": 9.0, "broker": 2.0}, {"transactions": 140.0})
+    assert figures.growth([first, last]) == {"transactions": 10.0}
     assert figures.cpu_cores([first, last]) == {"workers": 1.5, "broker": 0.5}
+
+
+def test_counters_that_could_not_be_read_are_neither_zero_nor_a_fall():
+    """Else a worker too busy to answer once would make a run of no transactions, which no plan can be made from."""
+    rows = [(10.0, None), (12.0, 50.0), (14.0, None), (17.0, 100.0), (18.0, None)]
+    samples = [sample(at, 0, counters={} if count is None else {"transactions": count}) for at, count in rows]
+    assert figures.growth(samples) == {"transactions": 10.0}
+    assert figures.growth(samples[:3]) == {}
+
+
+def test_a_short_run_tells_how_much_throughput_varies():
+    """Else three short levels would be three samples, and no law could be fitted to what was measured for minutes."""
+    found = figures.throughput(
+        [sample(float(second), [0, 100, 300, 300, 400, 600, 700][second]) for second in range(7)]
+    )
+    assert found == Throughput(pytest.approx(700 / 6), 50.0, 150.0, (150.0, 50.0, 150.0), 2.0)
+
+
+def test_points_are_what_went_on_between_two_samples():
+    """Else a picture of throughput or of a hot shard would show sums since the start."""
+    before = Sample(10.0, 100, {"workers": 1.0}, 0, {}, (60, 40))
+    after = Sample(12.0, 160, {"workers": 4.0}, 0, {}, (100, 60))
+    assert figures.points([before, after]) == [figures.Point(2.0, 160, 30.0, (20.0, 10.0), {"workers": 1.5})]

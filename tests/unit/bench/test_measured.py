@@ -95,6 +95,7 @@ def test_a_run_too_short_for_files_to_grow_is_a_level_but_not_alone(tmp_path):
         ({"disk_bytes_event": None}, "CPU, disk or transactions were not seen"),
         ({"scenario": attrs.evolve(RUN.scenario, shards=4)}, "a run over 4 shards; measure one"),
         ({"scenario": attrs.evolve(RUN.scenario, rate_per_second=5.0)}, "no latency was measured"),
+        ({"scenario": attrs.evolve(RUN.scenario, events_file=Path("old.jsonl"))}, "a run of recorded events"),
     ],
 )
 def test_a_run_that_says_nothing_of_one_shard_is_refused(tmp_path, changes, words):

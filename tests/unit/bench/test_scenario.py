@@ -37,3 +37,10 @@ def test_the_command_names_what_was_chosen():
 def test_the_command_names_the_book():
     """Else a run could not be repeated from what it printed."""
     assert attrs.evolve(SATURATED, book=Path("mine.yaml")).command().endswith(" --seed 1 --book mine.yaml")
+
+
+def test_recorded_events_are_named_in_place_of_a_model():
+    """Else a run of a file would be taken for one of a model, and could not be repeated."""
+    chosen = attrs.evolve(SATURATED, events_file=Path("old.jsonl"))
+    assert chosen.command().endswith(" --seed 1 --events-file old.jsonl")
+    assert (SATURATED.traffic, chosen.traffic) == ("uniform", "events of old.jsonl")
