@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
+import attrs
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 from rich.progress import Progress
@@ -17,7 +18,7 @@ from bench import reads as reading
 from bench.kernel import EVENTS as KERNEL_EVENTS
 from bench.reads_report import ReadsScenario, reads_text
 from bench.recorded import first
-from bench.report import as_json, kernels_text, run_text, scale_text
+from bench.report import RunResult, as_json, kernels_text, run_text, scale_text, versus_text
 from bench.scale import PREFIXES_MAX, PREFIXES_MIN, RULES_MAX, RULES_MIN
 from bench.scenario import PARTITIONS_EACH_WORKER, SHARDS_MAX, WORKERS_MAX, Database, Scenario
 from bench.session import DEFAULT_FOLDER, err, servers, telling
@@ -50,6 +51,7 @@ def run(
     events: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     seed: int = 1,
     book: Path | None = None,
+    against: Path | None = None,
     events_file: Path | None = None,
     folder: Annotated[Path, Parameter(name="--dir")] = DEFAULT_FOLDER,
     config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
@@ -80,6 +82,9 @@ def run(
     book
         The rulebook to price by; the telecom book without it. bench/books has one with linear prices only and one that
         counts every event, alike in everything else.
+    against
+        Another rulebook, by which the same events are billed next, on servers made anew; the last line compares the
+        two. Neither --config nor --plots goes with it.
     events_file
         Recorded events to send instead of a model's: a file of JSON texts, one a line, plain, .gz or .zst; --book must
         price them, and --events takes the first of them.
@@ -97,10 +102,21 @@ def run(
     if config is not None:
         shards = len(deployment(config).settings.shards)
     scenario = Scenario(model_named(model), shards, workers, database, seconds, rate, events, seed, book, events_file)
+    if against is not None and (config is not None or plots is not None):
+        _fail("--against: measures each book on servers made anew and draws nothing; leave --config and --plots", 2)
     if config is not None:
-        return _measure(scenario, config, json, plots)
-    with servers(folder, shards, database, scenario.partitions, book) as started:
-        return _measure(scenario, started, json, plots)
+        return _told(scenario, _measured(scenario, config), json, plots)
+    both = [scenario] if against is None else [scenario, attrs.evolve(scenario, book=against)]
+    results = []
+    for one in both:
+        with servers(folder, shards, database, scenario.partitions, one.book) as started:
+            results.append(_measured(one, started))
+    if against is None:
+        return _told(scenario, results[0], json, plots)
+    sys.stdout.write(versus_text(results[0], results[1]) + "\n")
+    if json is not None:
+        json.write_bytes(as_json("versus", f"{scenario.command()} --against {against}", results))
+    return 1 if any(one.audit_differences for one in results) else 0
 
 
 @app.command
@@ -233,10 +249,13 @@ def main() -> None:
     sys.exit(result if isinstance(result, int) else 0)
 
 
-def _measure(scenario: Scenario, config: Path, json: Path | None, plots: Path | None) -> int:
+def _measured(scenario: Scenario, config: Path) -> RunResult:
     init(config)
     with telling() as tell:
-        result = measure.run(scenario, config, tell)
+        return measure.run(scenario, config, tell)
+
+
+def _told(scenario: Scenario, result: RunResult, json: Path | None, plots: Path | None) -> int:
     sys.stdout.write(run_text(result) + "\n")
     if json is not None:
         json.write_bytes(as_json("run", scenario.command(), result))

@@ -104,6 +104,14 @@ def run_text(result: RunResult) -> str:
     return "\n".join([heading, *aligned(rows), *notes, machine_text(result.machine), again(scenario.command())])
 
 
+def versus_text(first: RunResult, second: RunResult) -> str:
+    """Return two runs of the same events, by one book and by another, and what an event of the second costs in time."""
+    ratio = first.throughput.mean / second.throughput.mean
+    one, other = (result.scenario.book or "the telecom book" for result in (first, second))
+    verdict = f"an event by {other} takes {ratio:.2f} of the time that it takes by {one}"
+    return "\n".join([run_text(first), "", run_text(second), "", verdict])
+
+
 def kernels_text(times: Sequence[KernelTimes], machine: Machine, command: str) -> str:
     """Return the kernels as a table: best (and median) of all repeats, CPU time of one process."""
     rows = [("", *(one.model for one in times))]

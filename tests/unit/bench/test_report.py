@@ -1,11 +1,13 @@
 """What the benchmark prints."""
 
+from pathlib import Path
+
 import attrs
 import msgspec
 
 from bench.figures import Throughput
 from bench.kernel import KernelTimes
-from bench.report import Machine, RunResult, as_json, kernels_text, run_text
+from bench.report import Machine, RunResult, as_json, kernels_text, run_text, versus_text
 from bench.scenario import Scenario
 from generators.population import Model
 
@@ -59,6 +61,18 @@ def test_an_open_loop_run_tells_its_load_and_latency():
     assert "skewed, 4 shards, 2 workers, 20,000 events/s offered" in told
     assert "append to visible            p50 6.0 ms, p99 60.0 ms, max 60.0 ms (3 probes)" in told
     assert told.endswith("--seconds 180 --rate 20000 --seed 1")
+
+
+def test_two_books_are_compared_by_the_time_of_an_event():
+    """Else a price model that halves the speed would be bought unseen, or one that does not be feared."""
+    slower = attrs.evolve(
+        RESULT,
+        scenario=attrs.evolve(RESULT.scenario, book=Path("counting.yaml")),
+        throughput=Throughput(40_000.0, 39_000.0, 41_000.0),
+    )
+    told = versus_text(RESULT, slower)
+    assert told.endswith("an event by counting.yaml takes 1.25 of the time that it takes by the telecom book")
+    assert told.count("audit                        clean") == 2
 
 
 def test_a_bad_audit_and_an_empty_log_cannot_be_overlooked():
