@@ -40,6 +40,10 @@ class Victim(Protocol):
         """Assign partitions anew."""
         ...
 
+    def repair(self, damage: object) -> None:
+        """Bring back what the log has lost."""
+        ...
+
     def announce_rollback(self) -> None:
         """Let what readers see go back, this once."""
         ...
@@ -187,6 +191,10 @@ class Havoc:
         lost = shard.fail_over(rng.choice((0, 1, 1, 2, 5, 20)))
         self._world.announce_rollback()
         self._clock.strike(shard.name, "fails over and loses", lost)
+        damage = self._plan.log.damage
+        lost_end = damage is not None and damage.fault is Fault.TRUNCATION
+        if damage is not None and lost_end and max(self._positions(damage.partition)) <= damage.left.stop:
+            self._world.repair(damage)  # no cursor can show any more what the log has lost
 
     def _outage(self, rng: Random) -> None:
         shard = rng.choice(self._world.shards)

@@ -7,6 +7,7 @@ sentence of the README that says the same in short. Must not know how a world wo
 import json
 import re
 import subprocess
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -122,25 +123,26 @@ def write_page() -> None:
     README.write_text(_SENTENCE.sub(lambda _: sentence_of(campaigns(), mutants()), README.read_text(), count=1))
 
 
-_SENTENCE: Final = re.compile(r"Simulation of the engine, `make simulate`[^\n]*")
+_SENTENCE: Final = re.compile(r"Simulation of the engine \(.*?\(ops/simulation\.md\)\)\.", re.DOTALL)
 
 
 def sentence_of(campaigns: Sequence[Mapping[str, Any]], mutants: Mapping[str, Any] | None) -> str:
-    """Return a sentence, in one line, that says what has been counted."""
+    """Return what has been counted in a sentence or two, in lines as the README has them."""
     total = _total(campaigns)
     kinds = sum(any(line["faults"].get(fault.words) for line in campaigns) for fault in Fault)
     text = (
-        f"Simulation of the engine, `make simulate`, {total['seeds']:,} seeds so far: {total['events']:,} events in "
-        f"{total['transactions']:,} transactions under {kinds} kinds of faults, {total['failed']:,} seeds failed"
+        f"Simulation of the engine (`make simulate`), so far: {total['seeds']:,} seeds, {total['events']:,} events in "
+        f"{total['transactions']:,} transactions under {kinds} kinds of faults; {total['failed']:,} seeds failed"
     )
     if total["failed"]:
-        text += " and showed [defects](ops/defects.md)"
+        text += " and showed what is among the [defects](ops/defects.md)"
     if mutants is not None:
         noticed = sum(row[2] != NOTHING for row in mutants["rows"])
-        text += f"; `make mutants`: {noticed} of {len(mutants['rows'])} deliberate defects noticed"
-    return text + " ([counts and tables](ops/simulation.md))."
+        text += f". Of {len(mutants['rows'])} deliberate defects (`make mutants`) {noticed} were noticed"
+    return textwrap.fill(f"{text} ([counts and tables](ops/simulation.md)).", _README_WIDTH, break_on_hyphens=False)
 
 
+_README_WIDTH: Final = 150
 NOTHING: Final = "nothing"
 
 

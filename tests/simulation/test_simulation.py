@@ -82,9 +82,9 @@ def test_the_page_adds_campaigns_up() -> None:
     assert "In all: 4 seeds, 2,000 events, 60 transactions, 8 simulated seconds, 0 failed." in page
     assert "| crash | 1,400 |" in page
     assert "| no guard | a place | a seed | 3 seeds | m |" in page
-    sentence = sentence_of([line, line], table)
-    assert "4 seeds so far: 2,000 events in 60 transactions under 1 kinds of faults, 0 seeds failed" in sentence
-    assert "1 of 1 deliberate defects noticed" in sentence
+    sentence = sentence_of([line, line], table).replace("\n", " ")
+    assert "4 seeds, 2,000 events in 60 transactions under 1 kinds of faults; 0 seeds failed" in sentence
+    assert "Of 1 deliberate defects (`make mutants`) 1 were noticed" in sentence
 
 
 def test_the_readme_says_what_was_counted() -> None:

@@ -165,12 +165,12 @@ class World:
             self.counts[damage.fault] += 1
             self._absent += self._end(worker, f"stops: {error}")
             self.clock.after(self._rng.randint(0, 100), self.rebalance)
-            self.clock.after(self._rng.randint(50, 600), lambda: self._repair(damage))
+            self.clock.after(self._rng.randint(50, 600), lambda: self.repair(damage))
         else:
             raise SimulationError(f"{worker.name} halts: {error}")
 
-    def _repair(self, damage: object) -> None:
-        """Be the person who has heard a worker stop, and brings back what the log has lost."""
+    def repair(self, damage: object) -> None:
+        """Be the person who has heard that the log is damaged, and brings back what it has lost."""
         if self.plan.log.damage is not damage:
             return
         self.plan.log.damage = None
