@@ -10,8 +10,8 @@ from PIL import Image
 from bench import plots
 from bench.figures import Point
 from bench.report import as_json
-from tests.unit.bench.test_report import RESULT as RUN
 from tests.unit.bench.comparison.test_report import RESULT as COMPARED
+from tests.unit.bench.test_report import RESULT as RUN
 
 POINTS = tuple(
     Point(float(second), 1_000_000 * second, 900.0 + second, (600.0, 300.0 + second), {"workers": 0.5})

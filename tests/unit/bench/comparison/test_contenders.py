@@ -4,13 +4,13 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
-from tests.unit.bench.comparison.test_work import pricing, records
 
 from bench.comparison.contenders import PIPELINE_EVENTS, TOLD, Classic, Contender, Counters, Packets, as_counters
 from bench.comparison.unit import Unit
 from bench.comparison.work import Pricing
 from billing.limits import Limits
 from billing.upsert import Dialect
+from tests.unit.bench.comparison.test_work import pricing, records
 
 __all__ = ["pricing"]
 
