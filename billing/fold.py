@@ -16,7 +16,7 @@ from billing.charge import Bools, Charges
 from billing.credit_rows import CreditRow, credit_rows
 from billing.dedupe import PartKey, Place, distinct
 from billing.event import Rejected
-from billing.rows import BalanceColumns, RecordColumns, RollupColumns, table_rows
+from billing.rows import NO_ROWS, BalanceColumns, RecordColumns, RollupColumns, table_rows
 from billing.tiers import NO_TIERS, Counted, TierColumns, TierKeys, count
 from billing.voids import Known, Target, settle_in_order, taken_back
 from billing.wire import Reason
@@ -63,8 +63,8 @@ class Draft:
 class Transaction:
     """What one shard transaction writes: all of it or nothing, and only if the cursors stand where `moves` start.
 
-    draft: None once every amount is final. Until then the amounts of lines with a counter are 0, and the store must
-    read the state of `counters` in the transaction that writes, so that nobody changes it in between, and call
+    draft: None once every amount is final. Until then there are no rows of records, rollups and balances, and the store
+    must read the state of `counters` in the transaction that writes, so that nobody changes it in between, and call
     `settled`. One that moves no cursor is no batch of events: it is written if no cursor has a newer map or book.
     """
 
@@ -157,7 +157,7 @@ def fold(
     draft = None
     if counted is not None:
         draft = Draft(counted, charges, reverses, slot, batch, book, existing, dict(poison), overflowing)
-    records, rollups, balances = table_rows(charges, slot, book)
+    records, rollups, balances = table_rows(charges, slot, book) if draft is None else NO_ROWS
     return Transaction(
         log=log,
         map_version=map_version,

@@ -105,10 +105,23 @@ class BalanceColumns:
         return zipped(self.slot, self.account, self.currency, self.events, self.amount, self.checksum)
 
 
+def _no_rows() -> tuple[RecordColumns, RollupColumns, BalanceColumns]:
+    zeros, none = np.zeros(0, dtype=np.int64), Decimals(np.zeros(0, dtype=np.int64), 0)
+    slot, line, hashes = zeros.astype(np.uint16), zeros.astype(np.int32), zeros.astype(np.uint64)
+    text = picked(pa.array([], type=pa.string()), zeros)
+    return (
+        RecordColumns(slot, text, text, text, line, zeros, hashes, line, Dictionary(), none, none, text),
+        RollupColumns(slot, text, text, zeros, text, zeros, none, none, hashes),
+        BalanceColumns(slot, text, text, zeros, none, hashes),
+    )
+
+
 def table_rows(
     charges: Charges, slot: NDArray[np.uint16], book: Book
 ) -> tuple[RecordColumns, RollupColumns, BalanceColumns]:
     """Build the rows of a batch whose parts are all new; slot: uint16[n], one a part."""
+    if not len(charges):
+        return NO_ROWS
     groups, group = _groups(charges, slot)
     hours, hour = coded(charges.time_us // HOUR_US, 1)
     days, day_of = np.unique(hours // (DAY_US // HOUR_US), return_inverse=True)
@@ -161,6 +174,9 @@ def table_rows(
 def picked(texts: pa.StringArray, rows: NDArray[np.integer[Any]]) -> pa.DictionaryArray:
     """Return `texts[rows]` without copying a text: few distinct ones stand in many rows."""
     return pa.DictionaryArray.from_arrays(pa.array(rows.astype(np.int32, copy=False)), texts)
+
+
+NO_ROWS: Final = _no_rows()  # of a batch without parts, or one whose amounts are not known yet
 
 
 def decimal_texts(column: Decimals) -> list[str]:
@@ -255,8 +271,10 @@ class _Sums:
 def _rollups(book: Book, sums: _Sums) -> RollupColumns:
     """Add up every rollup; the rows of each come in key order, so a stable sort by group merges them."""
     pieces, texts, texts_count = [], [], 0
+    if not book.rollups:
+        return NO_ROWS[1]
     by_name = sorted(enumerate(book.rollups), key=lambda one: one[1].name)
-    for number, (position, rollup) in enumerate(by_name) if len(sums.tail) else ():
+    for number, (position, rollup) in enumerate(by_name):
         buckets, bucket_of = np.unique(bucket_seconds(sums.hours * HOUR_US, rollup.every), return_inverse=True)
         bucket = bucket_of[sums.hour]
         by_rank, rank_of = sums.tails.summed(_dims_of(position))
@@ -267,9 +285,6 @@ def _rollups(book: Book, sums: _Sums) -> RollupColumns:
         pieces.append((sums.group[first], name, starts, rank[first] + texts_count, *totals))
         texts.append(by_rank)
         texts_count += len(by_rank)
-    if not pieces:
-        empty, zero = np.zeros(0, dtype=np.int64), Decimals(np.zeros(0, dtype=np.int64), 0)
-        pieces.append((empty, empty, empty, empty, empty, zero, zero, empty.astype(np.uint64)))
     group, name, starts, dims_code, events, quantity, amount, checksum = map(_joined, zip(*pieces, strict=True))
     order = stable_order(group, len(sums.groups))
     owner = group[order]
@@ -278,7 +293,7 @@ def _rollups(book: Book, sums: _Sums) -> RollupColumns:
         account=picked(sums.groups.account, owner),
         rollup=picked(pa.array([rollup.name for _, rollup in by_name], type=pa.string()), name[order]),
         bucket=starts[order],
-        dims=picked(pa.concat_arrays([*texts, pa.array([], type=pa.string())]), dims_code[order]),
+        dims=picked(pa.concat_arrays(texts), dims_code[order]),
         events=events[order],
         quantity=quantity.take(order),
         amount=amount.take(order),

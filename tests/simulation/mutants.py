@@ -123,7 +123,8 @@ def _settled_once() -> Callable[[Transaction, Used], Transaction]:
     def settled(transaction: Transaction, before: Used) -> Transaction:
         assert transaction.draft is not None, "what has nothing to settle is not settled"
         moves = tuple((move.partition, move.start, move.stop, move.accepted) for move in transaction.moves)
-        events = (*transaction.records.account.to_pylist(), *transaction.records.event.to_pylist())
+        charges = transaction.draft.charges
+        events = (*charges.account.rows(), *charges.key.to_pylist())
         return remembered.setdefault((moves, events), _settled(transaction, before))
 
     return settled

@@ -17,7 +17,7 @@ from billing.cursor import Claim, Standing
 from billing.dedupe import PartKey
 from billing.engine import Apply, ClaimCursors, Look
 from billing.fold import CursorMove, Transaction
-from billing.moment import day_number
+from billing.moment import DAY_US, day_number
 from billing.ports import Applied, Outcome, Reaction, Refused
 from billing.voids import Known
 from tests.simulation.check import (
@@ -163,6 +163,11 @@ class Shard:
 
 
 def _identities(transaction: Transaction) -> set[Identity]:
+    """Return what a transaction writes; one whose amounts are not known yet has no rows."""
+    if transaction.draft is not None:
+        charges = transaction.draft.charges
+        days = (charges.time_us // DAY_US).tolist()
+        return set(zip(charges.account.rows(), days, charges.key.to_pylist(), strict=True))
     rows = transaction.records.tuples()
     return {(account, day_number(day), event) for _, account, day, event, *_ in rows}
 
