@@ -32,7 +32,7 @@ _SQLITE_TYPES = {
     "END": "WITHOUT ROWID",
     "BY_DAY": "",
 }
-# Widths: identifiers 64 bytes, a foreign event key two of them and a blank; kept as billing/charge.py bounds it.
+# Widths: identifiers 64 bytes, a foreign event key two of them and a blank; kept as billing/kept.py bounds it.
 _TABLES = """
 CREATE TABLE records (
     slot {SLOT}, account {KEY64} NOT NULL, day {DAY}, event {KEY129} NOT NULL, line SMALLINT NOT NULL, time_us BIGINT
