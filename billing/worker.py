@@ -41,6 +41,7 @@ from sharding.shardmap import ShardMap
 _READ_WAIT_SECONDS: Final = 0.005  # a read returns what has come by then: half of it is the latency that polling adds
 _PAUSE_SECONDS: Final = 0.005  # how long a reader without appetite rests
 _COMMIT_SECONDS: Final = 5.0  # how often the log is told, as a hint, where this worker stands
+_TIDY_SECONDS: Final = 1.0  # how often memory that is not in use is given back
 _VERIFY_SECONDS: Final = 1.0  # how often the log is asked whether it is still itself; more often costs its broker work
 _BEAT_SECONDS: Final = 1.0  # how often a worker says that it is alive
 _LOOK_SECONDS: Final = 5.0  # how often the log is asked where it begins and ends: two requests a partition
@@ -110,6 +111,7 @@ class Worker:
         self._start(self._feed(MAIN), MAIN)
         self._start(self._tick(), None)
         self._start(self._verify(), None)
+        self._start(self._tidy(), None)
         self._start(self._look(), None)
         if until_end:
             self._start(self._watch_end(), None)
@@ -204,8 +206,13 @@ class Worker:
             self._execute(self.engine.tick(_now_ms()))
             if time.monotonic() - committed_at >= _COMMIT_SECONDS:
                 committed_at = time.monotonic()
-                give_memory_back()
                 await self._source.commit(self.engine.progress())
+
+    @staticmethod
+    async def _tidy() -> None:
+        while True:
+            await asyncio.sleep(_TIDY_SECONDS)
+            give_memory_back()
 
     async def _verify(self) -> None:
         """Stop soon after the log has become another one."""
