@@ -7,6 +7,8 @@ from calendar import monthrange
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from functools import lru_cache
+from importlib.resources import files
 from re import ASCII, fullmatch
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,7 +25,7 @@ def period_of(source: Any) -> PeriodOf:  # noqa: ANN401 - whatever YAML holds
     ((unit, options),) = source.items()
     if unit == "ever":
         return lambda _: 0
-    zone = ZoneInfo(options.get("zone", "UTC"))
+    zone = _zone(options.get("zone", "UTC"))
     anchor = options.get("anchor", "01-01" if unit == "year" else 1)
 
     def start(event: Event) -> int:
@@ -46,7 +48,7 @@ def period_of(source: Any) -> PeriodOf:  # noqa: ANN401 - whatever YAML holds
 def name_of(source: Any, start: int) -> str:  # noqa: ANN401 - as above
     """Return by what name a period that starts then is closed: its year, month, day or hour on the zone's calendar."""
     unit, options = (source, {}) if isinstance(source, str) else next(iter(source.items()))
-    local = datetime.fromtimestamp(start, UTC).astimezone(ZoneInfo(options.get("zone", "UTC")))
+    local = datetime.fromtimestamp(start, UTC).astimezone(_zone(options.get("zone", "UTC")))
     text = local.isoformat()
     return {"year": text[:4], "month": text[:7], "day": text[:10], "hour": text[:13]}.get(unit, "")
 
@@ -61,6 +63,13 @@ def starts_named(source: Any, name: str) -> set[int]:  # noqa: ANN401 - as above
     except RejectedError:
         return set()
     return {start for start in found if name_of(source, start) == name}
+
+
+@lru_cache
+def _zone(name: str) -> ZoneInfo:
+    """Return a zone as the package has it, whatever this machine's own copy says: rules of zones change every year."""
+    with files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:
+        return ZoneInfo.from_file(file, name)
 
 
 def _months(about: date, text: str) -> list[date]:

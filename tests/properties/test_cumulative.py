@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from generators.oracle_book import EXACT, Counters
@@ -260,6 +260,7 @@ ZONES = [
 ]
 
 
+@example(unit="day", zone="America/Havana", day=1, seconds=[1_793_592_000])  # since 2026 no clocks are put back there
 @examples(300)
 @given(
     unit=st.sampled_from(["hour", "day", "month", "year"]),
