@@ -135,6 +135,7 @@ def test_python_integers_give_what_int64_gives(pricer: Pricer, events: list[Any]
         assert _outcome(pricer, finer) == _outcome(pricer, usage)
 
 
+@examples(100)
 @given(
     left=st.lists(st.one_of(st.integers(-50, 50), st.integers(-(2**63), 2**63 - 1)), max_size=6),
     right=st.one_of(st.integers(-50, 50), st.integers(-(10**40), 10**40)),
@@ -158,6 +159,7 @@ def test_rounding_is_what_decimal_says(left: list[int], right: int, ratio: Fract
         assert amount == int(rounded) * 10 ** (12 - places)
 
 
+@examples(100)
 @given(quantity=st.decimals(0, 10**13, places=12, allow_nan=False), price=st.decimals(-1000, 1000, places=24))
 def test_a_unit_price_is_what_decimal_says(tmp_path_factory: Any, quantity: Decimal, price: Decimal) -> None:
     """The simplest bill would differ from a calculator's."""

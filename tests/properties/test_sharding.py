@@ -10,6 +10,7 @@ from sharding.key import SLOTS
 from sharding.mapfile import dump, parse
 from sharding.route import route
 from sharding.shardmap import ShardMap, SlotRange, Spread
+from tests.examples import examples
 
 ACCOUNTS = [f"acct-{number}" for number in range(12)]
 NAMES = [f"shard-{number}" for number in range(6)]
@@ -44,6 +45,7 @@ def places(shardmap: ShardMap, batch: list[Row]) -> list[tuple[int, int]]:
     return list(zip(routed.slot.tolist(), routed.shard.tolist(), strict=True))
 
 
+@examples(100)
 @given(shardmaps())
 def test_a_map_covers_the_space_once(shardmap: ShardMap) -> None:
     """A slot with no shard loses its accounts' charges; a slot with two bills them twice."""
@@ -54,6 +56,7 @@ def test_a_map_covers_the_space_once(shardmap: ShardMap) -> None:
     assert (holders == 1).all()
 
 
+@examples(100)
 @given(shardmaps(), rows)
 def test_routing_is_total_and_depends_on_the_row_alone(shardmap: ShardMap, batch: list[Row]) -> None:
     """The place of a row would depend on its neighbours in the batch, so that a repeat misses the first one."""
@@ -63,6 +66,7 @@ def test_routing_is_total_and_depends_on_the_row_alone(shardmap: ShardMap, batch
     assert all(0 <= slot < SLOTS and 0 <= shard < len(NAMES) for slot, shard in together)
 
 
+@examples(100)
 @given(shardmaps(), rows)
 def test_reads_look_everywhere_writes_can_go(shardmap: ShardMap, batch: list[Row]) -> None:
     """A balance would be shown without some of its charges."""
@@ -70,6 +74,7 @@ def test_reads_look_everywhere_writes_can_go(shardmap: ShardMap, batch: list[Row
         assert place in shardmap.shards_of(row[0])
 
 
+@examples(100)
 @given(shardmaps(), st.sampled_from(ACCOUNTS))
 def test_an_account_has_as_many_distinct_slots_as_parts(shardmap: ShardMap, account: str) -> None:
     """Two parts in one slot would be one part: added twice by a read that gathers both."""
@@ -77,6 +82,7 @@ def test_an_account_has_as_many_distinct_slots_as_parts(shardmap: ShardMap, acco
     assert len(slots) == len(set(slots)) == (shardmap.spreads[account].ways if account in shardmap.spreads else 1)
 
 
+@examples(100)
 @given(st.integers(1, 300))
 def test_even_is_balanced_within_one_slot(count: int) -> None:
     """One shard of an even map would carry more than its share."""
@@ -85,6 +91,7 @@ def test_even_is_balanced_within_one_slot(count: int) -> None:
     assert sizes.max() - sizes.min() <= 1
 
 
+@examples(100)
 @given(shardmaps())
 def test_a_dumped_map_reads_back_equal(shardmap: ShardMap) -> None:
     """A map that a tool rewrites would silently move accounts."""
