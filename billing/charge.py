@@ -15,15 +15,7 @@ from billing.credit import NO_CREDITS, Credits, taken
 from billing.digest import UInt64s
 from billing.event import Payloads
 from billing.tail import Tail, concat_tails
-from rules.columns import (
-    MISSING,
-    Coded,
-    Counter,
-    Decimals,
-    Dictionary,
-    Int32s,
-    Int64s,
-)
+from rules.columns import MISSING, Coded, Counter, Decimals, Dictionary, Int32s, Int64s
 
 FOREIGN_SEPARATOR: Final = " "  # not an identifier character, so "origin id" cannot be somebody's id
 

@@ -103,7 +103,7 @@ def coded(values: Int64s, step: int) -> tuple[Int64s, Int64s]:
     return np.flatnonzero(present) * step + least, (np.cumsum(present) - 1)[code]
 
 
-def firsts(codes: Int32s, stop: int) -> tuple[Int64s, Int64s]:
+def first_rows(codes: Int32s, stop: int) -> tuple[Int64s, Int64s]:
     """Give distinct codes, all from 0 to below `stop`, numbers as they come.
 
     Returns a row of each distinct code, and each row's number.

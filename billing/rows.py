@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from billing.charge import Charges
 from billing.digest import UInt64s, line_checksums
 from billing.moment import DAY_US, HOUR_US, bucket_seconds, day_text
-from billing.order import coded, firsts, line_order, part_order, ranked, ranks, stable_order
+from billing.order import coded, first_rows, line_order, part_order, ranked, ranks, stable_order
 from billing.sums import added, added_decimals, numbered
 from billing.tail import Tail
 from rules.book import Book
@@ -224,7 +224,7 @@ class _Groups:
 def _groups(charges: Charges, slot: NDArray[np.uint16]) -> tuple[_Groups, Int64s]:
     """Return the groups of some parts, and each part's place among them."""
     account = charges.account
-    first, code = firsts(account.codes, len(account.values))
+    first, code = first_rows(account.codes, len(account.values))
     used, slots = account.codes[first], slot[first]
     if (slots[code] != slot).any():  # an account that is spread over slots
         pairs, code = np.unique(account.codes.astype(np.int64) * SLOTS + slot, return_inverse=True)
@@ -277,7 +277,7 @@ def _rollups(book: Book, sums: _Sums) -> RollupColumns:
     for number, (position, rollup) in enumerate(by_name):
         buckets, bucket_of = np.unique(bucket_seconds(sums.hours * HOUR_US, rollup.every), return_inverse=True)
         bucket = bucket_of[sums.hour]
-        by_rank, rank_of = sums.tails.summed(_dims_of(position))
+        by_rank, rank_of = sums.tails.derived_of_all(_dims_of(position))
         rank = rank_of[sums.tail]
         first, *totals = sums.over(bucket * len(by_rank) + rank)
         starts = buckets[bucket[first]]
@@ -318,7 +318,7 @@ def _joined(columns: Sequence[Any]) -> Any:  # noqa: ANN401 - columns of one kin
 
 
 def _balances(sums: _Sums) -> BalanceColumns:
-    currencies, currency_of = sums.tails.summed(_currencies_of)
+    currencies, currency_of = sums.tails.derived_of_all(_currencies_of)
     currency = currency_of[sums.tail]
     first, events, _, amount, checksum = sums.over(currency)
     group = sums.group[first]

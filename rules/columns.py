@@ -16,7 +16,7 @@ PICO_PLACES: Final = 12  # amounts are integers of 1e-12 currency units; DECIMAL
 INT64_LIMIT: Final = 2**63
 MISSING: Final = -1
 _Value = TypeVar("_Value")
-_Summary = TypeVar("_Summary")
+_Whole = TypeVar("_Whole")
 
 Int32s = NDArray[np.int32]
 Int64s = NDArray[np.int64]
@@ -41,7 +41,7 @@ class Dictionary(list[_Value]):
     def __init__(self, values: Iterable[_Value] = ()) -> None:
         super().__init__(values)
         self._derived: dict[object, Any] = {}
-        self._summed: dict[object, tuple[int, Any]] = {}
+        self._derived_of_all: dict[object, tuple[int, Any]] = {}
         self._newest: tuple[int, int, Values[_Value]] = (0, 0, Values())
 
     def derived(self, what: Callable[[Sequence[_Value]], Any]) -> Any:  # noqa: ANN401 - what `what` makes
@@ -57,13 +57,13 @@ class Dictionary(list[_Value]):
             known = self._derived[what] = new if known is None else join([known, new])
         return known
 
-    def summed(self, what: Callable[[Self], _Summary]) -> _Summary:
+    def derived_of_all(self, what: Callable[[Self], _Whole]) -> _Whole:
         """Return `what(self)`, a function of all values together, computed again only once there are more of them."""
-        count, known = self._summed.get(what, (-1, None))
+        count, known = self._derived_of_all.get(what, (-1, None))
         if count != len(self):
             known = what(self)
-            self._summed[what] = len(self), known
-        return cast("_Summary", known)
+            self._derived_of_all[what] = len(self), known
+        return cast("_Whole", known)
 
     def _since(self, done: int) -> Values[_Value]:
         first, stop, values = self._newest
