@@ -39,6 +39,8 @@ demo: $(RUN)  ## bill 200,000 generated events into four SQLite shards and check
 	@$(BIN)/billing demo
 
 test: lint  ## everything that must pass before a commit; uses real servers
+	@echo "kernels: their times beside a baseline"
+	@$(BIN)/billing-bench kernels --events 20000 --repeats 9 --against bench/measurements/kernels.json
 	@echo "tests: all"
 	@$(BIN)/python -m pytest --quiet $(SHARED)
 

@@ -13,12 +13,12 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 from rich.progress import Progress
 
-from bench import measure
+from bench import baseline, measure
 from bench.kernel import EVENTS as KERNEL_EVENTS
 from bench.reading import reads as reading
 from bench.reading.report import ReadsScenario, reads_text
 from bench.recorded import first
-from bench.report import RunResult, as_json, kernels_text, run_text, scale_text, versus_text
+from bench.report import RunResult, as_json, kernels_text, ratios_text, run_text, scale_text, versus_text
 from bench.scale import PREFIXES_MAX, PREFIXES_MIN, RULES_MAX, RULES_MIN
 from bench.scenario import PARTITIONS_EACH_WORKER, SHARDS_MAX, WORKERS_MAX, Database, Scenario
 from bench.session import DEFAULT_FOLDER, err, servers, telling
@@ -189,11 +189,12 @@ def kernels(
     book: Path | None = None,
     rules: Annotated[int | None, Parameter(validator=Number(gte=RULES_MIN, lte=RULES_MAX))] = None,
     prefixes: Annotated[int, Parameter(validator=Number(gte=PREFIXES_MIN, lte=PREFIXES_MAX))] = 100_000,
+    against: Path | None = None,
     json: Path | None = None,
 ) -> None:
     """Time the pure path without servers, one process on one core: nanoseconds an event by stage, and events a second.
 
-    With --rules: what a book of so many rules costs beside one of ten.
+    With --rules: what a book of so many rules costs beside one of ten. With --against: the ratio to a baseline.
 
     Parameters
     ----------
@@ -207,9 +208,15 @@ def kernels(
         Compare a book of so many rules with one of ten, for the same events.
     prefixes
         How many prefixes the deck of that book has.
+    against
+        What was measured before, a file of --json, maybe of another machine: the ratio of each stage's time to the one
+        there is shown, both in units of what a library takes to read the same events.
     json
         A file for every figure, unrounded.
     """
+    if against is not None and rules is not None:
+        _fail("--against: a baseline has no books by number of rules; leave --rules", 2)
+    then = None if against is None else baseline.read(against)
     if rules is not None:
         _compare_books(events, repeats, rules, prefixes, json)
         return
@@ -217,9 +224,12 @@ def kernels(
         models = progress.track(list(Model), description="kernels")
         times = [measure.kernel_times(model, events, repeats, book) for model in models]
     command = f"billing-bench kernels --events {events} --repeats {repeats}" + (f" --book {book}" if book else "")
-    sys.stdout.write(kernels_text(times, machine(), command) + "\n")
+    if then is None:
+        sys.stdout.write(kernels_text(times, machine(), command) + "\n")
+    else:
+        sys.stdout.write(ratios_text(times, baseline.ratios(times, then), machine(), then.machine) + "\n")
     if json is not None:
-        json.write_bytes(as_json("kernels", command, {"machine": machine(), "times": times}))
+        json.write_bytes(as_json(baseline.KIND, command, {"machine": machine(), "times": times}))
 
 
 def _compare_books(events: int, repeats: int, rules: int, prefixes: int, json: Path | None) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import attrs
+import msgspec
 import numpy as np
 
 from billing.batch import Slice, Span, route_charges
@@ -45,13 +46,15 @@ class Stage:
 class KernelTimes:
     """What one model costs: CPU seconds of each repeat, for all events at once.
 
-    stages: by stage, in the order of the path; whole: the engine from payloads to the text of every packet.
+    stages: by stage, in the order of the path; whole: the engine from payloads to the text of every packet;
+    yardstick: work that the engine has no part in, which tells one machine's second from another's.
     """
 
     model: str
     events: int
     stages: dict[str, tuple[float, ...]]
     whole: tuple[float, ...]
+    yardstick: tuple[float, ...]
 
 
 def payloads(model: Model, events: int) -> list[bytes]:
@@ -110,6 +113,12 @@ def stages(bodies: Sequence[bytes], priced_by: Pricer) -> list[Stage]:
         Stage("settle", lambda: [_settled(transaction) for transaction in folded]),
         Stage("render", lambda: [_bytes(*pair) for pair in zip(folded, settled, strict=True)]),
     ]
+
+
+def yardstick(bodies: Sequence[bytes]) -> None:
+    """Read all events as a library reads JSON: memory, branches and objects, as much as this machine makes of them."""
+    for body in bodies:
+        msgspec.json.decode(body)
 
 
 def whole_path(bodies: Sequence[bytes], priced_by: Pricer) -> int:

@@ -48,10 +48,11 @@ Tell = Callable[[str, int, int], None]  # what is going on, how much of it is do
 
 
 def kernel_times(model: Model, events: int, repeats: int, book: Path | None = None) -> KernelTimes:
-    """Time the stages of the pure path and the whole of it, in CPU seconds, without garbage collection."""
+    """Time the stages of the pure path, the whole and the yardstick, in CPU seconds, without garbage collection."""
     bodies, pricer = kernel.payloads(model, events), kernel.pricer(book)
     stages = {stage.name: _cpu_seconds(stage.work, repeats) for stage in kernel.stages(bodies, pricer)}
-    return KernelTimes(model, events, stages, _cpu_seconds(lambda: kernel.whole_path(bodies, pricer), repeats))
+    whole = _cpu_seconds(lambda: kernel.whole_path(bodies, pricer), repeats)
+    return KernelTimes(model, events, stages, whole, _cpu_seconds(lambda: kernel.yardstick(bodies), repeats))
 
 
 def scale_times(model: Model, events: int, repeats: int, rules: int, prefixes: int) -> ScaleTimes:

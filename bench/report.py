@@ -123,6 +123,16 @@ def kernels_text(times: Sequence[KernelTimes], machine: Machine, command: str) -
     return "\n".join([heading, *aligned(rows), machine_text(machine), again(command)])
 
 
+def ratios_text(
+    times: Sequence[KernelTimes], ratios: Sequence[Mapping[str, float]], machine: Machine, then: Machine
+) -> str:
+    """Return the ratios of the kernels' times to those of a baseline as a table; ratios: by model, then by stage."""
+    rows = [("", *(one.model for one in times))]
+    rows += [(stage, *(f"{each[stage]:.2f}" for each in ratios)) for stage in ratios[0]]
+    heading = f"the pure path beside its baseline, 1.00 is as long, of {len(times[0].whole)} repeats the best"
+    return "\n".join([heading, *aligned(rows), machine_text(machine), f"baseline: {machine_text(then)}"])
+
+
 def scale_text(times: Sequence[ScaleTimes], machine: Machine, command: str) -> str:
     """Return what a big book costs as a table: events a second by each book, and the ratio of their times."""
     first = times[0]

@@ -28,17 +28,15 @@ from tests.fleet import fleet_of, make_site
 
 BOOK = Path(__file__).with_name("book.yaml")
 PARTITIONS = 8
-# Small batches make many transactions; short waits make many tries, and give a frozen server up while it is frozen.
+# Short waits make many tries, and give a frozen server up while it is frozen.
 LIMITS = {
-    "batch_events_max": 200,
-    "poll_events_max": 500,
-    "buffer_events_max": 1_000,
     "apply_timeout_ms": 4_000,
     "lock_wait_seconds": 1,
     "connect_timeout_ms": 2_000,
     "retry_backoff_max_ms": 1_000,
 }
 GROUP_OPTIONS = {"session.timeout.ms": 6_000}  # the least that a broker allows
+REST_EVENTS = 200_000  # sent at once when faults are over: applied well within anybody's patience
 VOLUME_BYTES = 400 << 20  # of data folder and redo log at the start
 VOLUME_BYTES_AN_EVENT = 1_000
 
@@ -47,7 +45,8 @@ VOLUME_BYTES_AN_EVENT = 1_000
 class Plan:
     """What a campaign is: `seed` draws its rounds, `faults` in all, at most `at_once` at a time, over `events` or more.
 
-    rate_max: events/s, while faults happen.
+    rate_max: events/s, while faults happen. batch: most events of a transaction; small ones make many transactions.
+    storm: events of the stretch that a storm repeats a part of.
     """
 
     database: Kind
@@ -59,7 +58,14 @@ class Plan:
     shards: int = 2
     workers: int = 2
     workers_max: int = 8
+    batch: int = 200
+    storm: int = 1_000
     kinds: tuple[str, ...] = tuple(KINDS)
+
+    def limits(self) -> dict[str, int]:
+        """Return what workers are set to."""
+        sizes = {"batch_events_max": self.batch, "poll_events_max": self.batch * 5 // 2}
+        return {**LIMITS, **sizes, "buffer_events_max": self.batch * 5}
 
     def command(self) -> str:
         """Return the line that runs this campaign again."""
@@ -92,11 +98,18 @@ def run(plan: Plan, folder: Path, kafka: KafkaServer, say: Callable[[str], None]
         proxies = stack.enter_context(proxies_before(server.port for server in servers))
         doors = [proxy.port for proxy in proxies]
         site = make_site(
-            folder, kafka, servers, BOOK, partitions=PARTITIONS, options=GROUP_OPTIONS, limits=LIMITS, doors=doors
+            folder,
+            kafka,
+            servers,
+            BOOK,
+            partitions=PARTITIONS,
+            options=GROUP_OPTIONS,
+            limits=plan.limits(),
+            doors=doors,
         )
         names = [f"{STEADY}-{number}" for number in range(plan.workers)]
         fleet = stack.enter_context(fleet_of(site, *names))
-        traffic = Traffic(site, plan.seed, PARTITIONS)
+        traffic = Traffic(site, plan.seed, PARTITIONS, plan.storm)
         scene = Scene(site, fleet, proxies, traffic, folder, workers_max=plan.workers_max)
         scene.small = plan.shards - 1 if small else None
         try:
@@ -119,9 +132,8 @@ def _rounds(plan: Plan, scene: Scene, say: Callable[[str], None]) -> None:
         _round(scene, one)
         done += len(one.faults)
         say(f"{done} of {plan.faults} faults, {scene.traffic.sent:,} events")
-    rest = plan.events - scene.traffic.position
-    if rest > 0:
-        scene.traffic.send(scene.traffic.next(rest))
+    while (rest := plan.events - scene.traffic.position) > 0:
+        scene.traffic.send(scene.traffic.next(min(rest, REST_EVENTS)))
         _settle(scene)
 
 

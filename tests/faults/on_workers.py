@@ -22,7 +22,7 @@ def kill(scene: Scene, draw: random.Random) -> None:
         ended = worker.kill()
         killed_at = time.monotonic()
         assert ended == -signal.SIGKILL, f"{worker.name} had ended by itself: {worker.log_path.read_text()}"
-        scene.counts["worker killed"] += 1
+        scene.counts["worker killed" if owned else "worker killed before it had partitions"] += 1
         scene.note(f"{worker.name} killed, with partitions {sorted(owned)}")
         before = _positions(scene, owned)
         scene.fleet.start(worker.name)

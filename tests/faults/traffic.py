@@ -17,7 +17,6 @@ from generators.workload import Workload
 from tests.fleet import PATIENCE_SECONDS, Site
 
 PIECE_EVENTS = 100
-STORM_EVENTS = 1_000  # a storm repeats stretches of so many
 CONFLICTS = 0.05  # of a storm: the same identity with another body
 POLL_SECONDS = 0.1
 TRANSACTION_MS_MAX = 60_000  # the default of what a broker waits for
@@ -34,10 +33,10 @@ SETTINGS = {
 class Traffic:
     """Sends one workload, stretch by stretch; `settled` is where it stood at the last moment when all was applied.
 
-    sent: what was acknowledged, or committed, so far.
+    sent: what was acknowledged, or committed, so far; storm_events: of the stretch that a storm repeats a part of.
     """
 
-    def __init__(self, site: Site, seed: int, partitions: int) -> None:
+    def __init__(self, site: Site, seed: int, partitions: int, storm_events: int) -> None:
         faults = Faults(duplicates=0.05, malformed=0.01, late=0.01, out_of_order=0.2)
         self.workload = Workload(model="skewed", seed=seed, accounts=5_000, faults=faults)
         self.position = 0
@@ -45,6 +44,7 @@ class Traffic:
         self.sent = 0
         self._site = site
         self._partitions = partitions
+        self._storm_events = storm_events
         self._lock = threading.Lock()
         self._failures: list[str] = []
         self._settings = {"bootstrap.servers": site.kafka.bootstrap, **SETTINGS}
@@ -91,8 +91,8 @@ class Traffic:
         if not self.settled:
             return 0, 0
         with self._lock:
-            start = draw.randrange(max(1, self.settled - STORM_EVENTS))
-            stop = min(start + STORM_EVENTS, self.settled)
+            start = draw.randrange(max(1, self.settled - self._storm_events))
+            stop = min(start + self._storm_events, self.settled)
             rows = list(zip(self.workload.payloads(start, stop), self.workload.kinds(start, stop), strict=True))
         chosen = draw.sample(rows, round(share * len(rows)))
         payloads, conflicts = [], 0

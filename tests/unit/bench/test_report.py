@@ -84,8 +84,8 @@ def test_a_bad_audit_and_an_empty_log_cannot_be_overlooked():
 
 def test_kernels_are_told_as_best_and_median():
     times = [
-        KernelTimes("uniform", 1_000, {"decode": (0.001, 0.003, 0.002)}, (0.01, 0.02, 0.04)),
-        KernelTimes("skewed", 1_000, {"decode": (0.002, 0.002, 0.002)}, (0.005, 0.005, 0.005)),
+        KernelTimes("uniform", 1_000, {"decode": (0.001, 0.003, 0.002)}, (0.01, 0.02, 0.04), (0.001,)),
+        KernelTimes("skewed", 1_000, {"decode": (0.002, 0.002, 0.002)}, (0.005, 0.005, 0.005), (0.001,)),
     ]
     assert kernels_text(times, MACHINE, "billing-bench kernels").splitlines()[:4] == [
         "the pure path, payloads to packet text, one core: best (median) of 3 repeats",

@@ -1,0 +1,63 @@
+"""Kernels are held against a baseline of any machine."""
+
+import attrs
+import pytest
+
+from bench import baseline
+from bench.errors import MeasureError
+from bench.kernel import KernelTimes
+from bench.report import Machine, as_json, ratios_text
+
+MACHINE = Machine("a CPU", 2, 24_064, "6.18", "3.11")
+BEFORE = KernelTimes("skewed", 1_000, {"decode": (0.004, 0.002), "price": (0.001, 0.003)}, (0.010, 0.008), (0.001,))
+
+
+def document(tmp_path, *times, kind=baseline.KIND):
+    path = tmp_path / "before.json"
+    path.write_bytes(as_json(kind, "billing-bench kernels", {"machine": MACHINE, "times": times}))
+    return path
+
+
+def test_a_machine_of_half_the_speed_does_not_look_like_code_of_half_the_speed(tmp_path):
+    """Else nobody could tell a slower release from a slower machine."""
+    known = baseline.read(document(tmp_path, BEFORE))
+    slow = attrs.evolve(
+        BEFORE,
+        stages={stage: tuple(2 * one for one in seconds) for stage, seconds in BEFORE.stages.items()},
+        whole=(0.024,),
+        yardstick=(0.002, 0.005),
+    )
+    (found,) = baseline.ratios([slow], known)
+    assert found == pytest.approx({"decode": 1.0, "price": 1.0, "all": 1.5})
+    assert ratios_text([slow], [found], MACHINE, known.machine).splitlines()[1:5] == [
+        "          skewed",
+        "  decode  1.00",
+        "  price   1.00",
+        "  all     1.50",
+    ]
+
+
+def test_another_number_of_events_is_no_baseline(tmp_path):
+    """Else batches of other sizes would be compared, of which one folds more than the other."""
+    known = baseline.read(document(tmp_path, BEFORE))
+    with pytest.raises(MeasureError, match="1000 events skewed; ask for as many by --events"):
+        baseline.ratios([attrs.evolve(BEFORE, events=2_000)], known)
+    with pytest.raises(MeasureError, match="1000 events skewed"):
+        baseline.ratios([attrs.evolve(BEFORE, model="uniform")], known)
+
+
+def test_what_is_no_baseline_is_one_line(tmp_path):
+    """Else a person would have to read a traceback to find a wrong path."""
+    broken, bare = tmp_path / "broken.json", tmp_path / "bare.json"
+    broken.write_text("{")
+    bare.write_text('{"kind": "kernels", "result": {}}')
+    for path, words in (
+        (tmp_path / "none.json", "No such file"),
+        (broken, "truncated"),
+        (bare, "missing required field"),
+        (document(tmp_path, BEFORE, kind="run"), 'of kind "run"'),
+    ):
+        with pytest.raises(MeasureError, match=words) as caught:
+            baseline.read(path)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
