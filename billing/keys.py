@@ -44,14 +44,18 @@ class Caller:
 
     def sees(self, account: str) -> bool:
         """Tell whether an account is the caller's concern; any other does not exist for him."""
-        return Scope.OPERATOR in self.scopes or any(
-            account.startswith(one[:-1]) if one.endswith(EVERY_ACCOUNT) else account == one for one in self.accounts
-        )
+        return Scope.OPERATOR in self.scopes or self.has(account)
 
     def needs_power(self, account: str) -> bool:
         """Tell whether the caller sees an account only because operators see all of them."""
-        own = (account.startswith(one[:-1]) if one.endswith(EVERY_ACCOUNT) else account == one for one in self.accounts)
-        return Scope.OPERATOR in self.scopes and not any(own)
+        return Scope.OPERATOR in self.scopes and not self.has(account)
+
+    def has(self, account: str) -> bool:
+        """Tell whether an account is among the caller's own."""
+        for one in self.accounts:
+            if account.startswith(one[:-1]) if one.endswith(EVERY_ACCOUNT) else account == one:
+                return True
+        return False
 
 
 @attrs.frozen

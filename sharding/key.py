@@ -32,3 +32,8 @@ def slot_of(values: Sequence[str] | Sequence[bytes]) -> Slots:
     values: texts (hashed as UTF-8) or bytes, n of them. Returns uint16[n].
     """
     return (hash64(values) % np.uint64(SLOTS)).astype(np.uint16)
+
+
+def slot_of_one(value: bytes) -> int:
+    """Map one value to its slot, as `slot_of` does, without arrays."""
+    return xxh3_64_intdigest(value) % SLOTS

@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from sharding.key import SLOTS, Slots, hash64, slot_of
+from sharding.key import SLOTS, Slots, hash64, slot_of_one
 from sharding.shardmap import BY_EVENT, Homes, ShardMap, Spread
 
 Attributes = Mapping[str, Sequence[str | None]]
@@ -54,7 +54,7 @@ def route(
 
 def route_bytes(shardmap: ShardMap, payload: bytes) -> tuple[int, int]:
     """Route something that names no account by its bytes; returns (shard index, slot)."""
-    slot = int(slot_of([payload])[0])
+    slot = slot_of_one(payload)
     return int(shardmap.shard_of_slot[slot]), slot
 
 

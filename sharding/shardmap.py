@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from sharding.key import SLOTS, slot_of
+from sharding.key import SLOTS, slot_of, slot_of_one
 
 BY_EVENT: Final = "event"
 VERSION_MAX: Final = 2**31 - 1  # the cursors table keeps it in a signed 32-bit column
@@ -138,7 +138,7 @@ class ShardMap:
 
         One place for a plain or pinned account; for a spread one `ways` places with distinct slots, part by part.
         """
-        slot = int(slot_of([account])[0])
+        slot = slot_of_one(account.encode())
         if account in self.pinned:
             return [(slot, self.pinned[account])]
         ways = self.spreads[account].ways if account in self.spreads else 1

@@ -3,8 +3,10 @@
 Owns the file. What another process changes in it is seen by the next look-up.
 """
 
+import math
 import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import Final
 
@@ -33,16 +35,23 @@ class KeyFileError(BillingError):
 class KeyFile:
     """Keys by id, held in memory until the file changes; used from one thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, apart_seconds: float = 0.0) -> None:
+        """apart_seconds: between two looks whether the file has changed, which cost more than what they are for."""
         self._path = path
+        self._apart_seconds = apart_seconds
+        self._looked_at = -math.inf
         self._connection: sqlite3.Connection | None = None
         self._state: tuple[int, ...] = ()  # device, inode and version of what is held
         self._held: dict[str, Key | None] = {}
 
     def find(self, key_id: str) -> Key | None:
         """Return a key, revoked or expired ones too; None where there is none. Raises: KeyFileError."""
+        now = time.monotonic()
+        if now - self._looked_at < self._apart_seconds and key_id in self._held:
+            return self._held[key_id]
         try:
             state = self._current()
+            self._looked_at = now
             if state != self._state:
                 self._held.clear()
                 self._state = state

@@ -6,6 +6,8 @@ foreign account does not exist: 404, in the same words as anything else that is 
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Final
 from urllib.parse import unquote
 
@@ -70,25 +72,38 @@ class Door:
             raise _unknown(f"the token {error}") from error
 
 
+class Entrance:
+    """The door, with how many may pass it at once."""
+
+    def __init__(self, door: Door, limits: ApiLimits) -> None:
+        self._door = door
+        self._admission = Admission(limits)
+
+    @contextmanager
+    def passed(self, scope: AsgiScope) -> Iterator[Caller]:
+        """Let a request's caller in for as long as the context lasts. Raises: as Door.caller, TooManyError."""
+        with self._admission.request():
+            caller = self._door.caller(header(scope, b"authorization"))
+            with self._admission.of_caller(caller.id, time.monotonic()):
+                yield caller
+
+
 class Gate(ASGIMiddleware):
     """Lets a request in: not too many at once, of a known caller, with a body that comes in time."""
 
     exclude_opt_key = OPEN
 
-    def __init__(self, door: Door, limits: ApiLimits) -> None:
-        self._door = door
-        self._admission = Admission(limits)
+    def __init__(self, entrance: Entrance, limits: ApiLimits) -> None:
+        self._entrance = entrance
         self._body_seconds = limits.body_timeout_ms / 1000
 
     async def handle(self, scope: AsgiScope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Pass a request on, or raise what it is refused with."""
         try:
-            with self._admission.request():
-                caller = self._door.caller(_header(scope, b"authorization"))
+            with self._entrance.passed(scope) as caller:
                 scope["user"] = caller
-                with self._admission.of_caller(caller.id, time.monotonic()):
-                    _check_scope(caller, scope)
-                    await next_app(scope, self._in_time(receive), send)
+                _check_scope(caller, scope)
+                await next_app(scope, self._in_time(receive), send)
         except TooManyError as error:
             retry = {"retry-after": str(error.retry_seconds)}
             raise HTTPException(status_code=429, detail=str(error), headers=retry) from error
@@ -162,5 +177,6 @@ def _unknown(sentence: str) -> HTTPException:
     return HTTPException(status_code=401, detail=sentence, headers={"www-authenticate": "Bearer"})
 
 
-def _header(scope: AsgiScope, name: bytes) -> str:
+def header(scope: AsgiScope, name: bytes) -> str:
+    """Return a header of a request, "" where it has none; name: in small letters."""
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")

@@ -25,17 +25,19 @@ from billing.adapters.oplog import OperatorLog
 from billing.adapters.reads import Reads
 from billing.adapters.renewal import Load
 from billing.api import compression, problem
-from billing.api.access import OPEN, Door, Gate
+from billing.api.access import OPEN, Door, Entrance, Gate
 from billing.api.accounts import ACCOUNTS, BALANCES
 from billing.api.assets import asset, assets, index
 from billing.api.events import EVENTS
 from billing.api.insight import CALLER
+from billing.api.lookup import Lookup
 from billing.api.operations import OPERATIONS, health
 from billing.api.tokens import Tokens
 from billing.config.deployment import Deployment
 
 ROUTES: Final = (ACCOUNTS, BALANCES, EVENTS, OPERATIONS, CALLER, health, index, asset)
-_PLAIN: Final = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
+_KEYS_SECONDS: Final = 0.005  # after which a revoked key opens nothing
+PLAIN: Final = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 
 
 def application(deployment: Deployment, *, open_to_all: bool = False, load: Load | None = None) -> ASGIApp:
@@ -47,7 +49,8 @@ def application(deployment: Deployment, *, open_to_all: bool = False, load: Load
     """
     api = deployment.settings.api
     tokens = None if api.jwt is None else Tokens(api.jwt)
-    door = Door(None if open_to_all else KeyFile(api.keys), tokens)
+    door = Door(None if open_to_all else KeyFile(api.keys, _KEYS_SECONDS), tokens)
+    entrance = Entrance(door, api.limits)
     reads = Reads(deployment, load=load)
     gauge = FleetLoad(Newest(deployment.settings.source))
     intake = open_intake(deployment.settings.source, api.limits.publish_timeout_ms)
@@ -72,7 +75,7 @@ def application(deployment: Deployment, *, open_to_all: bool = False, load: Load
                 "assets": assets(open_to_all=open_to_all),
             }
         ),
-        middleware=[Gate(door, api.limits)],
+        middleware=[Gate(entrance, api.limits)],
         exception_handlers=problem.HANDLERS,
         request_max_body_size=api.limits.body_bytes_max,
         compression_config=compression.CONFIG,
@@ -87,12 +90,12 @@ def application(deployment: Deployment, *, open_to_all: bool = False, load: Load
             scope["path"] = scope["raw_path"].decode("latin-1").partition("?")[0]
         await app(scope, receive, send)
 
-    return with_raw_path
+    return Lookup(with_raw_path, entrance, reads, PLAIN)
 
 
 async def _with_plain_headers(response: Response[object]) -> Response[object]:
     # Asynchronous without need: Litestar would take a thread for it.
-    for name, value in _PLAIN.items():
+    for name, value in PLAIN.items():
         response.headers.setdefault(name, value)
     return response
 

@@ -11,7 +11,7 @@ from litestar.config.compression import CompressionConfig
 from litestar.enums import CompressionEncoding
 
 _LEVEL: Final = 3  # of either: higher ones take several times as long for a tenth less
-_BYTES_MIN: Final = 1_000  # what fits a packet of the network is sent as it is
+BYTES_MIN: Final = 1_000  # what fits a packet of the network is sent as it is
 
 
 class Zstd:
@@ -37,5 +37,5 @@ class Zstd:
 
 
 CONFIG: Final = CompressionConfig(
-    backend="zstd", compression_facade=Zstd, gzip_compress_level=_LEVEL, minimum_size=_BYTES_MIN
+    backend="zstd", compression_facade=Zstd, gzip_compress_level=_LEVEL, minimum_size=BYTES_MIN
 )

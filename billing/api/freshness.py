@@ -62,17 +62,23 @@ def want_for_account(
 
 
 def tagged(request: Request[Any, Any, Any], answer: BalanceAnswer) -> Response[BalanceAnswer]:
-    """Answer with an ETag of the balances, or with 304 where the caller has them; positions come as a header always.
+    """Answer with an ETag of the balances, or with 304 where the caller has them."""
+    headers, is_known = tags(answer, request.headers.get("if-none-match", ""))
+    if is_known:
+        return Response(None, status_code=304, headers=headers)  # type: ignore[arg-type]  # a 304 has no body
+    return Response(answer, headers=headers)
 
-    Balances that did not change have the same tag, however far the shards have come meanwhile.
+
+def tags(answer: BalanceAnswer, known: str) -> tuple[dict[str, str], bool]:
+    """Return the headers by which callers compare, and whether they have the balances; known: `if-none-match`.
+
+    Balances that did not change have the same tag, however far the shards have come meanwhile; positions come always.
     """
     said = msgspec.json.encode((answer.account, answer.balances, answer.credits, answer.book_version))
     tag = f'W/"{xxh3_64_hexdigest(said)}"'
     headers = {"etag": tag, "cache-control": "private, no-cache", "billing-position": positions_text(answer.as_of)}
-    known = [one.strip() for one in request.headers.get("if-none-match", "").split(",")]
-    if tag in known or "*" in known:
-        return Response(None, status_code=304, headers=headers)  # type: ignore[arg-type]  # a 304 has no body
-    return Response(answer, headers=headers)
+    tags_known = [one.strip() for one in known.split(",")] if known else ()
+    return headers, tag in tags_known or "*" in tags_known
 
 
 def positions_text(places: list[AsOf]) -> str:

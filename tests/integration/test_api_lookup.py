@@ -1,0 +1,118 @@
+"""The lookup answers as the framework's route does, and answers nothing that it must not."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from litestar.testing import AsyncTestClient
+
+from billing.api.app import application
+from tests.apis import OPERATOR, READ, WRITE, Site, make_site, problem, shown
+from tests.command import event
+from tests.pipeline import credit
+
+LONG_WAY = "?consistency=bounded"  # the default, written out: only the framework reads questions with parameters
+SLASHED = "a/b%c"
+RICH = "rich"  # whose answer is long enough to be compressed
+CREDITS = 12
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Bill a few events, one account with a slash in its name and one with many credits among them."""
+    events = [event(number) for number in range(20)] + [event(20, account=SLASHED)]
+    terms = {"currency": "USD", "amount": "5", "kind": "payment"}
+    payments = [credit(f"c{number}", terms, RICH) for number in range(CREDITS)]
+    site = make_site(tmp_path_factory.mktemp("lookup"), [*events, *payments])
+    site.bill()
+    return site
+
+
+def asked(site: Site, path: str, headers: dict[str, str]) -> tuple[httpx.Response, int]:
+    """Ask once; return the answer, and how many requests reached the framework."""
+    passed_on = 0
+
+    async def play() -> httpx.Response:
+        app = application(site.found, load=lambda: site.found)
+        framework: Callable[..., Awaitable[Any]] = app._app  # noqa: SLF001 - what it is put before
+
+        async def counting(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal passed_on
+            passed_on += scope["type"] == "http"
+            await framework(scope, receive, send)
+
+        app._app = counting  # noqa: SLF001
+        async with AsyncTestClient(app) as client:
+            return await client.get(path, headers=headers)
+
+    return asyncio.run(play()), passed_on
+
+
+def comparable(response: httpx.Response) -> tuple[int, dict[str, str], Any]:
+    """Return what two answers to one question have in common: all but how old each says that it is."""
+    headers = {name: value for name, value in response.headers.items() if name not in ("date", "content-length")}
+    body = response.json() if response.content else None
+    for one in (body or {}).get("as_of", ()):
+        assert one.pop("lag_seconds") >= 0
+    return response.status_code, headers, body
+
+
+@pytest.mark.parametrize("account", ["account-3", "never-charged", SLASHED])
+@pytest.mark.parametrize("encoding", ["identity", "gzip, zstd"])
+def test_an_own_account_is_answered_without_the_framework_and_alike(site: Site, account: str, encoding: str) -> None:
+    """The shortest way would tell another balance, or lack headers that callers and browsers rely on."""
+    headers = shown(site.key(READ, accounts=["*"])) | {"accept-encoding": encoding}
+    path = f"/v1/accounts/{quote(account, safe='')}/balance"
+    (short, passed_on), (long, _) = asked(site, path, headers), asked(site, path + LONG_WAY, headers)
+    assert passed_on == 0
+    assert comparable(short) == comparable(long)
+    assert short.status_code == 200
+    assert int(short.headers["content-length"]) == len(short.content)
+    known = headers | {"if-none-match": f'W/"x", {long.headers["etag"]}'}
+    (short, passed_on), (long, _) = asked(site, path, known), asked(site, path + LONG_WAY, known)
+    assert (short.status_code, short.content, passed_on) == (304, b"", 0)
+    assert comparable(short) == comparable(long)
+
+
+def test_a_long_answer_is_compressed(site: Site) -> None:
+    """Accounts with many credits would cost a phone more than before."""
+    headers = shown(site.key(READ, accounts=[RICH])) | {"accept-encoding": "gzip"}
+    answer, passed_on = asked(site, f"/v1/accounts/{RICH}/balance", headers)
+    assert (answer.headers["content-encoding"], passed_on) == ("gzip", 1)
+    assert len(answer.json()["credits"]) == CREDITS
+    plain, passed_on = asked(site, f"/v1/accounts/{RICH}/balance", {**headers, "accept-encoding": ""})
+    assert (plain.json()["credits"], passed_on) == (answer.json()["credits"], 0)
+
+
+def test_what_is_not_the_callers_own_is_the_frameworks(site: Site) -> None:
+    """A key would open other accounts on the shortest way, or an operator's look would not be recorded."""
+    path = "/v1/accounts/account-3/balance"
+    for key, status in (
+        (None, 401),
+        (site.key(READ, accounts=["account-4", "b*"]), 404),
+        (site.key(WRITE, accounts=["*"]), 403),
+        (site.key(READ, accounts=["*"], lasting_us=-1), 401),
+        (site.key(OPERATOR), 200),
+    ):
+        answer, passed_on = asked(site, path, shown(key))
+        assert (answer.status_code, passed_on) == (status, 1)
+    assert "account-3" in (site.folder / "operators.jsonl").read_text().splitlines()[-1]
+
+
+def test_a_shard_that_is_away_is_told_by_the_framework(site: Site) -> None:
+    """Callers would be told of a defect where one shard is down."""
+    key = site.key(READ, accounts=["*"])
+    files = [Path(one.writer.path) for one in site.found.settings.shards]
+    for one in files:
+        one.rename(one.with_suffix(".away"))
+    try:
+        answer, _ = asked(site, "/v1/accounts/account-3/balance", shown(key))
+    finally:
+        for one in files:
+            one.with_suffix(".away").rename(one)
+    assert problem(answer)["shard"]
+    assert answer.status_code == 503
