@@ -111,8 +111,11 @@ class Reader(Protocol):
 
     generation: int  # grows with every seek: what was read across one is void
 
-    async def read(self, records_max: int, wait_seconds: float) -> Records:
-        """Return what comes next, at most `records_max` records, after at most `wait_seconds`."""
+    async def read(self, records_max: int, wait_seconds: float, gather_seconds: float = 0.0) -> Records:
+        """Return what comes next, at most `records_max` records.
+
+        wait_seconds: how long to wait at most for something to come; gather_seconds: and then for more.
+        """
         ...
 
     async def idle(self) -> None:

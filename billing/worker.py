@@ -38,7 +38,11 @@ from billing.pricing import Pricer
 from billing.vitals import Vitals
 from sharding.shardmap import ShardMap
 
-_READ_WAIT_SECONDS: Final = 0.005  # a read returns what has come by then: half of it is the latency that polling adds
+_READ_WAIT_SECONDS: Final = 0.05  # for something to come: how late an idle reader sees that it was told to stop
+_GATHER_SECONDS: Final = 0.002, 0.03  # for more to come: what one read costs beside its events is shared by them
+_GATHER_TIMES: Final = (
+    4  # as long as the last read took to price: few events then cost little, and less where CPU is short
+)
 _PAUSE_SECONDS: Final = 0.005  # how long a reader without appetite rests
 _COMMIT_SECONDS: Final = 5.0  # how often the log is told, as a hint, where this worker stands
 _TIDY_SECONDS: Final = 1.0  # how often memory that is not in use is given back
@@ -167,7 +171,8 @@ class Worker:
 
     async def _feed(self, number: int) -> None:
         """Read and hand over, for as long as the reader exists."""
-        reader = self._readers[number]
+        reader, spent = self._readers[number], 0.0
+        least, most = _GATHER_SECONDS
         while True:
             if number == MAIN:
                 await self._follow_ownership()
@@ -177,11 +182,12 @@ class Worker:
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
             positioned = reader.generation
-            records = await reader.read(appetite, _READ_WAIT_SECONDS)
+            records = await reader.read(appetite, _READ_WAIT_SECONDS, min(max(_GATHER_TIMES * spent, least), most))
             if reader.generation == positioned and number not in self._seeking and records.spans:
                 started = time.perf_counter()
                 self._execute(self.engine.records(number, records, _now_ms()))
-                metrics.ENGINE_SECONDS.inc(time.perf_counter() - started)
+                spent = time.perf_counter() - started
+                metrics.ENGINE_SECONDS.inc(spent)
                 metrics.READ.inc(len(records))
                 metrics.PASSED.inc(sum(span.stop - span.start for span in records.spans.values()) - len(records))
                 await asyncio.sleep(0)  # let finished transactions be answered before the next read

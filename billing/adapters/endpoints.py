@@ -6,6 +6,7 @@ Owns what counts as too far behind, and how long one that does not answer is lef
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Final, Generic, TypeVar
 
 import attrs
@@ -17,7 +18,9 @@ from billing.config.settings import Shard
 from billing.config.store_url import StoreUrl
 from billing.cursor import CursorRow
 from billing.errors import StoreUnreachableError
+from billing.reads.answers import AsOf
 from billing.reads.balance import read_cursors
+from billing.reads.freshness import as_of
 
 _REST_SECONDS: Final = 1.0  # how long an endpoint that did not answer is not asked again, so that requests fail at once
 _T = TypeVar("_T")
@@ -35,10 +38,16 @@ class ShardDownError(StoreUnreachableError):
 
 @attrs.frozen
 class Found(Generic[_T]):
-    """What a shard had, and the cursors of the same snapshot."""
+    """What a shard had, and the cursors of the same snapshot; at_us: when, microseconds since 1970-01-01 UTC."""
 
     rows: _T
     cursors: Sequence[CursorRow]
+    at_us: int
+
+    @cached_property
+    def as_of(self) -> list[AsOf]:
+        """How far this reaches, written once for all who share it."""
+        return as_of([self.cursors], self.at_us)
 
 
 class Endpoints:
@@ -76,7 +85,7 @@ class Endpoints:
     async def _ask(self, work: Work[_T], *, strong: bool) -> Found[_T]:
         def in_one_snapshot(connection: Connection) -> Found[_T]:
             cursors = read_cursors(connection)
-            return Found(work(connection, cursors), cursors)
+            return Found(work(connection, cursors), cursors, time.time_ns() // 1_000)
 
         behind: Found[_T] | None = None
         refusal: StoreUnreachableError | None = None

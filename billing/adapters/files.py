@@ -26,6 +26,7 @@ _LINE_BYTES_MAX: Final = (
     1 << 20
 )  # longer lines are cut: sixteen times what an event may have, so still refused as too large
 _SCAN_BYTES: Final = 1 << 24
+_LOOK_SECONDS: Final = 0.005  # between two looks whether a file has grown
 
 
 class FileSource:
@@ -129,11 +130,12 @@ class FileReader:
         self._active = False
         self._within_line = False  # the position lies behind a last line that had no line end when it was read
 
-    async def read(self, records_max: int, wait_seconds: float) -> Records:
+    async def read(self, records_max: int, wait_seconds: float, gather_seconds: float = 0.0) -> Records:
         """Return the next lines."""
+        del gather_seconds  # a file has them at once
         records = await asyncio.to_thread(self._read, records_max) if self._active else _records([], [], 0, 0)
         if not records.spans:
-            await asyncio.sleep(wait_seconds)
+            await asyncio.sleep(min(wait_seconds, _LOOK_SECONDS))
         return records
 
     async def idle(self) -> None:

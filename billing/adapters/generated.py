@@ -68,8 +68,9 @@ class GeneratedReader:
         self._events = events
         self._position: int | None = None
 
-    async def read(self, records_max: int, wait_seconds: float) -> Records:
+    async def read(self, records_max: int, wait_seconds: float, gather_seconds: float = 0.0) -> Records:
         """Make the next events."""
+        del gather_seconds  # they are all there
         start = self._events if self._position is None else self._position
         stop = min(start + records_max, self._events)
         if start >= stop:

@@ -5,6 +5,8 @@ cursors mean equal balances, whichever endpoint tells. Must not know HTTP.
 """
 
 import asyncio
+import math
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final
@@ -19,6 +21,7 @@ from rules.book import Rollup
 
 Place = tuple[int, str]  # slot, account
 REMEMBERED_MAX: Final = 50_000  # places of a shard: some 20 MB
+_REST_SECONDS_MAX: Final = 0.003  # between two reads, so that under load each answers several questions
 Balances = dict[Place, Pieces | UntoldError]
 
 
@@ -37,6 +40,8 @@ class HotBalances:
         self._waiting: set[Place] = set()
         self._next: asyncio.Task[Found[Balances]] | None = None
         self._running: asyncio.Task[Found[Balances]] | None = None
+        self._took = 0.0  # the last read, seconds
+        self._over = -math.inf  # when it was
         self._remembered: Balances = {}
         self._positions: tuple[object, ...] = ()
 
@@ -54,13 +59,23 @@ class HotBalances:
         if before is not None:
             with suppress(Exception):  # its callers are told
                 await asyncio.shield(before)
+        await asyncio.sleep(self._rest_seconds())
         self._running, self._next = self._next, None
+        began = time.monotonic()
         places, self._waiting = sorted(self._waiting), set()
 
         def read(connection: Connection, cursors: Sequence[CursorRow]) -> Balances:
             return self._read(connection, cursors, places)
 
-        return await self._endpoints.ask(read, strong=self._strong)
+        try:
+            return await self._endpoints.ask(read, strong=self._strong)
+        finally:
+            self._over = time.monotonic()
+            self._took = self._over - began
+
+    def _rest_seconds(self) -> float:
+        """Return how long to wait for company: a read begins as long after the last one as that one took, at most."""
+        return max(0.0, min(self._took, _REST_SECONDS_MAX) - (time.monotonic() - self._over))
 
     def _read(self, connection: Connection, cursors: Sequence[CursorRow], places: Sequence[Place]) -> Balances:
         """Read in the snapshot of these cursors what is not remembered of it."""

@@ -115,7 +115,7 @@ class KafkaSource:
         return {
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": 10_000,  # how long a killed worker's partitions wait for another
-            "fetch.wait.max.ms": 10,  # the broker's share of idle latency
+            "fetch.wait.max.ms": 100,  # what comes is answered at once; a partition that is new waits for the rest
             "fetch.queue.backoff.ms": 10,
             "queued.max.messages.kbytes": 8_192,  # with the buffers of the lanes, what bounds a worker's memory
             "queued.min.messages": 5_000,  # of each partition: half a read, so that the next one finds some
@@ -216,9 +216,9 @@ class KafkaReader:
                 [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
             )
 
-    async def read(self, records_max: int, wait_seconds: float) -> Records:
+    async def read(self, records_max: int, wait_seconds: float, gather_seconds: float = 0.0) -> Records:
         """Return the next records."""
-        return await self._in_thread(self._read, records_max, wait_seconds)
+        return await self._in_thread(self._read, records_max, wait_seconds, gather_seconds)
 
     async def idle(self) -> None:
         """Serve rebalances now and then, reading nothing."""
@@ -251,14 +251,17 @@ class KafkaReader:
     async def _in_thread(self, work: Callable[..., _T], *arguments: Any) -> _T:  # noqa: ANN401 - passed through
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
-    def _read(self, records_max: int, wait_seconds: float) -> Records:
+    def _read(self, records_max: int, wait_seconds: float, gather_seconds: float) -> Records:
         self._polled_at = time.monotonic()
         partitions: list[int] = []
         offsets: list[int] = []
         payloads: list[bytes] = []
         stops: dict[int, int] = {}
         positions = self._positions
-        for message in self._consumer.consume(records_max, wait_seconds):
+        messages = self._consumer.consume(1, wait_seconds)  # returns with the first, and with more only after its time
+        if messages and records_max > 1:
+            messages += self._consumer.consume(records_max - 1, gather_seconds)
+        for message in messages:
             error = message.error()
             if error is not None:
                 self._note(message, error, stops)

@@ -300,7 +300,8 @@ class Reads:
         """Return how far answers of these shards reach, and the book version that they were last written with."""
         cursors: list[Sequence[CursorRow]] = [one.cursors for one in found]
         self._renewal.notice(cursors)
-        return as_of(cursors, time.time_ns() // 1_000), book_version(cursors, self._book.version)
+        whole = found[0].as_of if len(found) == 1 else as_of(cursors, max((one.at_us for one in found), default=0))
+        return whole, book_version(cursors, self._book.version)
 
 
 def check_account(account: str) -> None:

@@ -3,6 +3,7 @@
 Owns the glue between Litestar and python-zstandard.
 """
 
+import gzip
 from io import BytesIO
 from typing import ClassVar, Final
 
@@ -34,6 +35,15 @@ class Zstd:
     def close(self) -> None:
         """End the frame."""
         self._stream.close()  # type: ignore[no-untyped-call]  # python-zstandard's stubs lack it
+
+
+def packed(body: bytes, accepted: str) -> tuple[bytes, str]:
+    """Return a body as a caller takes it best, and the name of that; accepted: `accept-encoding`."""
+    if len(body) >= BYTES_MIN and Zstd.encoding in accepted:
+        return zstandard.ZstdCompressor(level=_LEVEL).compress(body), Zstd.encoding
+    if len(body) >= BYTES_MIN and CompressionEncoding.GZIP in accepted:
+        return gzip.compress(body, _LEVEL, mtime=0), CompressionEncoding.GZIP.value
+    return body, ""
 
 
 CONFIG: Final = CompressionConfig(

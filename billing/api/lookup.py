@@ -16,7 +16,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from billing.adapters.reads import Reads
 from billing.api.access import Entrance, header
 from billing.api.admission import TooManyError
-from billing.api.compression import BYTES_MIN
+from billing.api.compression import packed
 from billing.api.freshness import tags
 from billing.errors import BillingError
 from billing.keys import Scope as KeyScope
@@ -51,7 +51,7 @@ class Lookup:
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _answer(self, scope: Scope, account: str) -> _Answer | None:
-        """Return status, headers and body; None where the framework must find out what is wrong, or compress."""
+        """Return status, headers and body; None where the framework must find out what is wrong."""
         try:
             with self._entrance.passed(scope) as caller:
                 if not (caller.may(KeyScope.READ) and caller.has(account)):
@@ -63,9 +63,9 @@ class Lookup:
         headers = [*self._headers, *((name.encode(), value.encode()) for name, value in told.items())]
         if is_known:
             return 304, headers, b""
-        body = msgspec.json.encode(answer)
-        if len(body) >= BYTES_MIN and header(scope, b"accept-encoding"):
-            return None
+        body, encoding = packed(msgspec.json.encode(answer), header(scope, b"accept-encoding"))
+        if encoding:
+            headers += [(b"content-encoding", encoding.encode()), (b"vary", b"Accept-Encoding")]
         return 200, [*headers, _JSON, (b"content-length", b"%d" % len(body))], body
 
 

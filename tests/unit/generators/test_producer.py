@@ -102,8 +102,8 @@ def broker() -> Iterator[str]:
 
 @pytest.fixture
 def slow_broker() -> Iterator[str]:
-    """Address of a broker that answers after 500 ms."""
-    with mock_broker(**{"test.mock.broker.rtt": 500}) as address:
+    """Address of a broker that answers after a second."""
+    with mock_broker(**{"test.mock.broker.rtt": 1_000}) as address:
         yield address
 
 
