@@ -1,10 +1,11 @@
-"""The report of campaigns: a line a campaign in a results file, and the table of all of them.
+"""The report of campaigns: a line a campaign in a results file, the table of all of them, and the README's part of it.
 
-Owns the results file. Must not know how faults are injected.
+Owns the results file and what stands between the marks in the README. Must not know how faults are injected.
 """
 
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 RESULTS = Path(__file__).with_name("results.jsonl")
+README = Path(__file__).parents[2] / "README.md"
+MARKED = re.compile(r"(<!-- faults -->\n).*?(<!-- end of faults -->)", re.DOTALL)
 TOTALS = ("events", "billed", "duplicates", "quarantined", "lost", "twice")
 
 
@@ -68,6 +71,47 @@ def table_of(lines: Sequence[dict]) -> str:
     return "\n".join(rows)
 
 
+def readme_of(lines: Sequence[dict]) -> str:
+    """Return what the README says of campaigns: a table of what was asked of the product and what it has stood."""
+    faults, of_server = Counter(), {}
+    for line in lines:
+        faults.update(line["faults"])
+        of_server.setdefault(line["server"].split()[0], Counter()).update(line["faults"])
+    killed = ("database killed", "shard dead for seconds")
+    storms = [line for line in lines if any("storm" in kind for kind in line["faults"])]
+    rows = [
+        ("workers killed, with partitions", 1_000, faults["worker killed"]),
+        ("workers killed while they start", None, faults["worker killed before it had partitions"]),
+        ("MariaDB servers killed", 300, sum(of_server["mariadb"][kind] for kind in killed)),
+        ("MySQL servers killed", 300, sum(of_server["mysql"][kind] for kind in killed)),
+        ("commits cut, in seven ways", 5_000, sum(n for kind, n in faults.items() if kind.startswith("commit "))),
+        ("failovers that lost transactions", 100, faults["failover that lost transactions"]),
+        ("brokers killed", 100, faults["broker killed"]),
+        ("rebalances", 1_000, faults["rebalance"]),
+        ("events under storms of repeats", 10_000_000, sum(line["events"] for line in storms)),
+        ("of these, repeats and conflicts", None, sum(line["duplicates"] for line in storms)),
+    ]
+    total = {name: sum(line[name] for line in lines) for name in TOTALS}
+    servers = " and ".join(sorted({line["server"].partition("-")[0] for line in lines}))
+    text = ["", f"| Injected on {servers} | goal | so far |", "|---|---:|---:|"]
+    text += [f"| {what} | {f'{goal:,}' if goal else ''} | {done:,} |" for what, goal, done in rows]
+    text += [f"| **events lost, events billed twice** | 0, 0 | **{total['lost']:,}, {total['twice']:,}** |", ""]
+    text.append(
+        f"That was while {total['events']:,} events went through {len(lines)} campaigns: {total['billed']:,} billed "
+        f"once, {total['duplicates']:,} repeats dropped,\n{total['quarantined']:,} in quarantine, each as the oracle says."
+    )
+    return "\n".join(text) + "\n"
+
+
+def main() -> None:
+    """Print the table of a results file; with --page, write the README's part of it instead."""
+    given = Path(sys.argv[1]) if len(sys.argv) > 1 and sys.argv[1] != "--page" else RESULTS
+    lines = [json.loads(text) for text in given.read_text().splitlines()]
+    if "--page" in sys.argv:
+        README.write_text(MARKED.sub(lambda found: found[1] + readme_of(lines) + found[2], README.read_text()))
+    else:
+        sys.stdout.write(table_of(lines) + "\n")
+
+
 if __name__ == "__main__":
-    given = Path(sys.argv[1]) if len(sys.argv) > 1 else RESULTS
-    sys.stdout.write(table_of([json.loads(text) for text in given.read_text().splitlines()]) + "\n")
+    main()
