@@ -96,10 +96,10 @@ def readme_of(lines: Sequence[dict]) -> str:
     text = ["", f"| Injected on {servers} | goal | so far |", "|---|---:|---:|"]
     text += [f"| {what} | {f'{goal:,}' if goal else ''} | {done:,} |" for what, goal, done in rows]
     text += [f"| **events lost, events billed twice** | 0, 0 | **{total['lost']:,}, {total['twice']:,}** |", ""]
-    text.append(
-        f"That was while {total['events']:,} events went through {len(lines)} campaigns: {total['billed']:,} billed "
-        f"once, {total['duplicates']:,} repeats dropped,\n{total['quarantined']:,} in quarantine, each as the oracle says."
+    words = (
+        "{events:,} events went through: {billed:,} billed once, {duplicates:,} repeats dropped,\n{quarantined:,} in "
     )
+    text.append(f"In {len(lines)} campaigns {words.format(**total)}quarantine, each as the oracle says.")
     return "\n".join(text) + "\n"
 
 
