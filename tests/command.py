@@ -50,7 +50,7 @@ class Done:
     def one_error(self) -> str:
         """Return the only line of the error output, which is never a traceback."""
         lines = [line for line in self.err.splitlines() if line.startswith("billing: ")]
-        assert len(lines) == 1, self.err
+        assert len(lines) == 1, self
         assert "Traceback" not in self.err, self.err
         return lines[0].removeprefix("billing: ")
 

@@ -42,9 +42,16 @@ def create() -> ASGIApp:
 
 
 def serve(
-    config: Path, host: str, port: int, on_start: Callable[[], None], *, tls: Tls | None, open_to_all: bool
+    config: Path,
+    host: str,
+    port: int,
+    on_start: Callable[[], None],
+    *,
+    processes: int,
+    tls: Tls | None,
+    open_to_all: bool,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; on_start is called once the address is ours.
+    """Serve until SIGTERM or SIGINT; on_start is called once the address is ours; processes: as many answer.
 
     open_to_all: ask nobody for a key, which is refused for an address that others reach. Raises: ServeError when the
     address is in use or not this machine's.
@@ -58,6 +65,7 @@ def serve(
         f"{__name__}:create",
         address=address,
         port=port,
+        workers=processes,
         interface=Interfaces.ASGINL,
         loop=Loops.uvloop,
         factory=True,

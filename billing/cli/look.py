@@ -12,7 +12,7 @@ from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColum
 from rich.table import Table
 
 from billing.adapters.reads import EVER, PageQuery, Reads, UsageQuery
-from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, deployment, err, out, output, print_json
+from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, Processes, deployment, err, out, output, print_json
 from billing.config.settings import require_password
 from billing.errors import SettingsError
 from billing.moment import SECOND_US
@@ -251,6 +251,7 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: Annotated[int, Parameter(validator=Number(gte=1, lte=PORT_MAX))] = 8080,
+    processes: Processes = 1,
     open_to_all: Annotated[bool, Parameter(name="--open", negative="")] = False,
 ) -> None:
     """Serve the HTTP API until SIGTERM; callers need keys, which `billing keys create` makes.
@@ -263,6 +264,8 @@ def serve(
         The address to listen at; only this machine reaches the default.
     port
         The port to listen at.
+    processes
+        How many processes answer, each with limits and connections of its own.
     open_to_all
         Ask nobody for a key; only for an address that no other machine reaches.
     """
@@ -279,7 +282,7 @@ def serve(
         if not open_to_all and not api.keys.exists():
             err.print("nobody has a key yet; make one: billing keys create", highlight=False, soft_wrap=True)
 
-    serve_api(config, host, port, say, tls=api.tls, open_to_all=open_to_all)
+    serve_api(config, host, port, say, processes=processes, tls=api.tls, open_to_all=open_to_all)
 
 
 def _lines_table(lines: Sequence[Line]) -> Table:

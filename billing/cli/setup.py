@@ -12,6 +12,7 @@ from typing import Annotated, BinaryIO, Final
 
 import msgspec
 from cyclopts import Parameter
+from cyclopts.validators import Number
 from rich.console import Console
 
 from billing.config.deployment import Deployment, load_deployment
@@ -22,6 +23,7 @@ __all__ = [
     "ConfigPath",
     "Deployment",
     "OutputError",
+    "Processes",
     "command",
     "counted",
     "deployment",
@@ -34,6 +36,7 @@ __all__ = [
 ]
 
 ConfigPath = Annotated[Path, Parameter(name=["--config", "-c"], help="The settings file.")]
+Processes = Annotated[int, Parameter(validator=Number(gte=1, lte=64))]
 DEFAULT_CONFIG: Final = Path("billing.toml")
 _PIPE_COLUMNS: Final = 250  # a program reads whole lines: tables are not squeezed into the width of a terminal
 out: Final = Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS)

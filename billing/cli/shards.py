@@ -9,12 +9,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from itertools import islice
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
 import uvloop
-from cyclopts import Parameter
-from cyclopts.validators import Number
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
@@ -23,7 +21,7 @@ from billing.adapters.migrate import migrate
 from billing.adapters.sql import run as run_sql
 from billing.adapters.users import grant_tables, make_users
 from billing.audit import ShardAudit, audit_shard
-from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, Deployment, deployment, err, out, plain
+from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, Deployment, Processes, deployment, err, out, plain
 from billing.config.database_settings import Role
 from billing.config.settings import Shard
 from billing.config.store_url import MysqlUrl
@@ -33,7 +31,6 @@ from sharding.key import SLOTS
 from sharding.shardmap import ShardMap
 
 _RANGES_MAX: Final = 8  # of a shard, listed in its row
-_PROCESSES_MAX: Final = 64
 _LOOKUPS_MAX: Final = 50  # pins and spreads listed; the map's file has them all
 
 
@@ -124,7 +121,7 @@ def audit(
     config: ConfigPath = DEFAULT_CONFIG,
     *,
     json: bool = False,
-    processes: Annotated[int, Parameter(validator=Number(gte=1, lte=_PROCESSES_MAX))] = 1,
+    processes: Processes = 1,
 ) -> int:
     """Check conservation on every shard: records, rollups, balances, counters, credits and cursors agree exactly.
 

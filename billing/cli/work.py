@@ -6,12 +6,10 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
 import structlog
 import uvloop
-from cyclopts import Parameter
-from cyclopts.validators import Number
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -26,7 +24,7 @@ from rich.text import Text
 
 from billing.adapters import open_source, open_store
 from billing.adapters.monitor import serve_vitals
-from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, Deployment, deployment, err
+from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, Deployment, Processes, deployment, err
 from billing.config import source_settings
 from billing.config.settings import PORT_MAX
 from billing.errors import SettingsError, VersionFencedError
@@ -34,7 +32,6 @@ from billing.vitals import Vitals
 from billing.worker import Worker
 from rules.pricer import Pricer
 
-PROCESSES_MAX: Final = 64
 WORKER_INDEX: Final = "BILLING_WORKER_INDEX"  # set for each process of a fleet; its metrics port is the base plus this
 _log = structlog.get_logger()
 
@@ -43,7 +40,7 @@ def run(
     config: ConfigPath = DEFAULT_CONFIG,
     *,
     until_end: bool = False,
-    processes: Annotated[int, Parameter(validator=Number(gte=1, lte=PROCESSES_MAX))] = 1,
+    processes: Processes = 1,
 ) -> int:
     """Bill events: read the log, price, and write to the shards, until stopped by SIGTERM.
 

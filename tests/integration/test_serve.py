@@ -74,11 +74,11 @@ def write_certificate(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def served(folder: Path) -> Iterator[int]:
-    """Serve, and give the port."""
+    """Serve with two processes, and give the port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = start("serve", "--port", str(port), folder=folder)
+    server = start("serve", "--port", str(port), "--processes", "2", folder=folder)
     until(server, said=["serving https", str(port)])
     yield port
     done = stop(server)
