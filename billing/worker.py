@@ -40,9 +40,7 @@ from sharding.shardmap import ShardMap
 
 _READ_WAIT_SECONDS: Final = 0.05  # for something to come: how late an idle reader sees that it was told to stop
 _GATHER_SECONDS: Final = 0.002, 0.03  # for more to come: what one read costs beside its events is shared by them
-_GATHER_TIMES: Final = (
-    4  # as long as the last read took to price: few events then cost little, and less where CPU is short
-)
+_GATHER_TIMES: Final = 4  # as long as the last read took to price: few events cost little, least where CPU is short
 _PAUSE_SECONDS: Final = 0.005  # how long a reader without appetite rests
 _COMMIT_SECONDS: Final = 5.0  # how often the log is told, as a hint, where this worker stands
 _TIDY_SECONDS: Final = 1.0  # how often memory that is not in use is given back
