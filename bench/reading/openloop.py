@@ -39,17 +39,20 @@ class _Connection(asyncio.Protocol):
     """One connection, kept; one request at a time."""
 
     def __init__(self) -> None:
-        self.alive = False
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._length: int | None = None
         self._answer: asyncio.Future[int] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport, self.alive = cast("asyncio.Transport", transport), True  # uvloop's is no subclass
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether a request can be sent: a server closes what was idle for long."""
+        return self._transport is not None and not self._transport.is_closing()
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        self.alive = False
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(ConnectionError("closed"))
 
@@ -123,7 +126,7 @@ class OpenLoop:
             if not waited:
                 told.late_seconds_max = max(told.late_seconds_max, time.perf_counter() - due)
             try:
-                connection = self._idle.pop() if self._idle else await self._connect()
+                connection = self._idle_one() or await self._connect()
                 status = await connection.ask(request)
             except OSError as error:
                 told.errors[type(error).__name__] += 1
@@ -134,6 +137,13 @@ class OpenLoop:
             told.seconds.append(time.perf_counter() - due)
         else:
             told.errors[str(status)] += 1
+
+    def _idle_one(self) -> _Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.alive:
+                return connection
+        return None
 
     async def _connect(self) -> _Connection:
         _, connection = await asyncio.get_running_loop().create_connection(_Connection, *self._place)

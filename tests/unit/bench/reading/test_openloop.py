@@ -96,3 +96,15 @@ def test_a_defect_of_the_load_is_no_result() -> None:
 
     with pytest.raises(RuntimeError, match="broken"):
         played(answer, [Stream("a", 10.0, broken)], 0.2)
+
+
+def test_connections_that_the_server_has_closed_meanwhile_are_not_used() -> None:
+    """A light load on a server that closes idle connections would end in a traceback, after minutes of preparing."""
+
+    async def answer(_number: int, writer: asyncio.StreamWriter) -> None:
+        writer.write(OK)
+        await writer.drain()
+        writer.close()
+
+    told = played(answer, [stream(rate=10.0)], 0.5)["a"]
+    assert (len(told.seconds), dict(told.errors)) == (5, {})
