@@ -44,13 +44,13 @@ class Caller:
 
     def sees(self, account: str) -> bool:
         """Tell whether an account is the caller's concern; any other does not exist for him."""
-        return Scope.OPERATOR in self.scopes or self.has(account)
+        return Scope.OPERATOR in self.scopes or self.owns(account)
 
     def needs_power(self, account: str) -> bool:
         """Tell whether the caller sees an account only because operators see all of them."""
-        return Scope.OPERATOR in self.scopes and not self.has(account)
+        return Scope.OPERATOR in self.scopes and not self.owns(account)
 
-    def has(self, account: str) -> bool:
+    def owns(self, account: str) -> bool:
         """Tell whether an account is among the caller's own."""
         for one in self.accounts:
             if account.startswith(one[:-1]) if one.endswith(EVERY_ACCOUNT) else account == one:

@@ -1,6 +1,7 @@
 """The key file: API keys in a SQLite file of their own, and what was done to them.
 
-Owns the file. What another process changes in it is seen by the next look-up.
+Owns the file. What another process changes in it is seen by the next look-up, or a few milliseconds later by one that
+may look so rarely.
 """
 
 import math
@@ -36,7 +37,7 @@ class KeyFile:
     """Keys by id, held in memory until the file changes; used from one thread."""
 
     def __init__(self, path: Path, apart_seconds: float = 0.0) -> None:
-        """apart_seconds: between two looks whether the file has changed, which cost more than what they are for."""
+        """apart_seconds: at least, between two looks whether the file has changed; they cost more than a look-up."""
         self._path = path
         self._apart_seconds = apart_seconds
         self._looked_at = -math.inf

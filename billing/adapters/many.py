@@ -20,7 +20,7 @@ from billing.reads.freshness import ANY, Want, is_consistent
 from billing.reads.standing import UntoldError
 from billing.reads.telling import balance_of
 
-_TURN_ACCOUNTS: Final = 50
+_TURN_ACCOUNTS: Final = 50  # told in one go: a thousand take so long that those who ask for one would notice
 
 
 async def balances_answer(reads: Reads, accounts: Sequence[str], want: Want = ANY) -> BalancesAnswer:
@@ -45,7 +45,7 @@ async def balances_answer(reads: Reads, accounts: Sequence[str], want: Want = AN
     for number, (account, at) in enumerate(of_account.items(), 1):
         first[account] = batch.tell(account, at)
         if number % _TURN_ACCOUNTS == 0:
-            await asyncio.sleep(0)  # a thousand take so long that those who ask for one would notice
+            await asyncio.sleep(0)
     again = [account for account, told in first.items() if told is None]
     second = dict(zip(again, await asyncio.gather(*map(batch.ask, again)), strict=True))
     answers = [told or second[account] for account, told in first.items()]

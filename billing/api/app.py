@@ -37,7 +37,7 @@ from billing.config.deployment import Deployment
 
 ROUTES: Final = (ACCOUNTS, BALANCES, EVENTS, OPERATIONS, CALLER, health, index, asset)
 _KEYS_SECONDS: Final = 0.005  # after which a revoked key opens nothing
-PLAIN: Final = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
+_PLAIN: Final = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 
 
 def application(deployment: Deployment, *, open_to_all: bool = False, load: Load | None = None) -> ASGIApp:
@@ -90,12 +90,12 @@ def application(deployment: Deployment, *, open_to_all: bool = False, load: Load
             scope["path"] = scope["raw_path"].decode("latin-1").partition("?")[0]
         await app(scope, receive, send)
 
-    return Lookup(with_raw_path, entrance, reads, PLAIN)
+    return Lookup(with_raw_path, entrance, reads, _PLAIN)
 
 
 async def _with_plain_headers(response: Response[object]) -> Response[object]:
     # Asynchronous without need: Litestar would take a thread for it.
-    for name, value in PLAIN.items():
+    for name, value in _PLAIN.items():
         response.headers.setdefault(name, value)
     return response
 

@@ -51,7 +51,7 @@ class Lookup:
         """Return status, headers and body; None where the framework must find out what is wrong."""
         try:
             with self._entrance.passed(scope) as caller:
-                if not (caller.may(KeyScope.READ) and caller.has(account)):
+                if not (caller.may(KeyScope.READ) and caller.owns(account)):
                     return None
                 answer = await self._reads.balance(account)
         except Exception:  # noqa: BLE001 - the framework meets it again, and knows how to tell it

@@ -9,7 +9,7 @@ import re
 import statistics
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,10 +73,10 @@ def table_of(lines: Sequence[dict]) -> str:
 
 def readme_of(lines: Sequence[dict]) -> str:
     """Return what the README says of campaigns: a table of what was asked of the product and what it has stood."""
-    faults, of_server = Counter(), {}
+    faults, of_server = Counter(), defaultdict(Counter)
     for line in lines:
         faults.update(line["faults"])
-        of_server.setdefault(line["server"].split()[0], Counter()).update(line["faults"])
+        of_server[line["server"].split()[0]].update(line["faults"])
     killed = ("database killed", "shard dead for seconds")
     storms = [line for line in lines if any("storm" in kind for kind in line["faults"])]
     rows = [
@@ -96,10 +96,10 @@ def readme_of(lines: Sequence[dict]) -> str:
     text = ["", f"| Injected on {servers} | goal | so far |", "|---|---:|---:|"]
     text += [f"| {what} | {f'{goal:,}' if goal else ''} | {done:,} |" for what, goal, done in rows]
     text += [f"| **events lost, events billed twice** | 0, 0 | **{total['lost']:,}, {total['twice']:,}** |", ""]
-    words = (
-        "{events:,} events went through: {billed:,} billed once, {duplicates:,} repeats dropped,\n{quarantined:,} in "
-    )
-    text.append(f"In {len(lines)} campaigns {words.format(**total)}quarantine, each as the oracle says.")
+    text += [
+        f"In {len(lines)} campaigns {total['events']:,} events went through: {total['billed']:,} billed once,",
+        f"{total['duplicates']:,} repeats dropped, {total['quarantined']:,} in quarantine, each as the oracle says.",
+    ]
     return "\n".join(text) + "\n"
 
 

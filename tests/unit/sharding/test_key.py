@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sharding.key import KEY_VERSION, SLOTS, hash64, slot_of
+from sharding.key import KEY_VERSION, SLOTS, hash64, slot_of, slot_of_one
 
 # value, XXH3 64-bit with seed 0 of its UTF-8. Written down once: they may change only together with KEY_VERSION.
 GOLDEN = [
@@ -55,6 +55,7 @@ def test_golden_vectors(value: str | bytes, digest: int, slot: int) -> None:
     """A changed hash would send accounts to shards that hold none of their balances."""
     assert hash64([value]).tolist() == [digest]
     assert slot_of([value]).tolist() == [slot]
+    assert slot_of_one(value if isinstance(value, bytes) else value.encode()) == slot
     assert KEY_VERSION == 1
 
 
