@@ -20,13 +20,13 @@ from bench.reading.report import ReadsScenario, reads_text
 from bench.recorded import first
 from bench.report import RunResult, as_json, kernels_text, ratios_text, run_text, scale_text, versus_text
 from bench.scale import PREFIXES_MAX, PREFIXES_MIN, RULES_MAX, RULES_MIN
-from bench.scenario import PARTITIONS_EACH_WORKER, SHARDS_MAX, WORKERS_MAX, Database, Scenario
+from bench.scenario import PARTITIONS_EACH_WORKER, SHARDS_MAX, WORKERS_MAX, CoresEach, Database, Scenario
 from bench.session import DEFAULT_FOLDER, err, servers, telling
 from bench.system import machine
 from billing.cli.setup import deployment
 from billing.cli.shards import init
 from billing.errors import BillingError
-from generators.population import Model, model_named
+from generators.population import EXPONENT_MAX, Model, model_named
 from generators.producer import DeliveryError
 from ops.local.errors import LocalServerError, StackSettingError
 from rules.load import BookError
@@ -37,6 +37,7 @@ SECONDS_MAX: Final = 86_400
 app = App(name="billing-bench", help="How fast the billing engine is, on this machine.")
 app.command("bench.comparison.cli:compare")  # by name: they import what other commands do not use
 app.command("bench.planning.cli:plan")
+app.command("bench.planning.cli:holdout")
 
 
 @app.command
@@ -50,6 +51,8 @@ def run(
     rate: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
     events: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     seed: int = 1,
+    exponent: Annotated[float | None, Parameter(validator=Number(gte=0, lte=EXPONENT_MAX))] = None,
+    database_cores: CoresEach = None,
     book: Path | None = None,
     against: Path | None = None,
     events_file: Path | None = None,
@@ -79,6 +82,10 @@ def run(
         How many events to fill the log with; the default lasts.
     seed
         Of the generated events.
+    exponent
+        Of the skewed model, whose own it is without: how much accounts differ.
+    database_cores
+        How many cores each database may keep busy, as on an instance of that size: root only, by control groups.
     book
         The rulebook to price by; the telecom book without it. bench/books has one with linear prices only and one that
         counts every event, alike in everything else.
@@ -101,7 +108,12 @@ def run(
         first(events_file)  # what is wrong with it is said before servers start
     if config is not None:
         shards = len(deployment(config).settings.shards)
-    scenario = Scenario(model_named(model), shards, workers, database, seconds, rate, events, seed, book, events_file)
+    if exponent is not None and (model != "skewed" or events_file is not None):
+        _fail("--exponent: only skewed traffic has one; write --model skewed without --events-file", 2)
+    if database_cores is not None and config is not None:
+        _fail("--database-cores: servers that run already keep theirs; leave --config or --database-cores", 2)
+    traffic = model_named(model), shards, workers, database, seconds, rate, events, seed, book, events_file
+    scenario = Scenario(*traffic, exponent, database_cores)
     if against is not None and (config is not None or plots is not None):
         _fail("--against: measures each book on servers made anew and draws nothing; leave --config and --plots", 2)
     if config is not None:
@@ -109,7 +121,7 @@ def run(
     both = [scenario] if against is None else [scenario, attrs.evolve(scenario, book=against)]
     results = []
     for one in both:
-        with servers(folder, shards, database, scenario.partitions, one.book) as started:
+        with servers(folder, shards, database, scenario.partitions, one.book, one.database_cores) as started:
             results.append(_measured(one, started))
     if against is None:
         return _told(scenario, results[0], json, plots)

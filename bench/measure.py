@@ -215,6 +215,8 @@ def _sending(scenario: Scenario, config: Path) -> list[str]:
     if scenario.events_file is not None:
         return recorded.sending(scenario.events_file, config, scenario.rate_per_second or 0.0)
     options = {"--model": scenario.model, "--seed": scenario.seed, "--rate": scenario.rate_per_second}
+    if scenario.exponent is not None:
+        options["--exponent"] = scenario.exponent
     # Some more than the run needs: it must not end while the last seconds are measured.
     options["--events"] = scenario.events_in_log + round((scenario.rate_per_second or 0) * START_SECONDS_MAX)
     words = [str(word) for pair in options.items() for word in pair]

@@ -4,14 +4,17 @@ Owns the defaults of a run. Must not know how it is measured.
 """
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import attrs
+from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from generators.population import Model
 from generators.workload import Workload
 
 Database = Literal["mariadb", "mysql"]
+CoresEach = Annotated[float | None, Parameter(validator=Number(gte=0.05))]  # less takes minutes to start
 
 SHARDS_MAX: Final = 16
 WORKERS_MAX: Final = 16
@@ -27,7 +30,9 @@ class Scenario:
 
     rate_per_second: the open-loop load, None for saturation (as fast as the workers can, from a log that was filled
     before); events: how many to put into the log ahead of a saturated run, None for a number that lasts; book: what
-    they are priced by, None for the telecom book; events_file: recorded events to send instead of a model's.
+    they are priced by, None for the telecom book; events_file: recorded events to send instead of a model's;
+    exponent: of skewed traffic, None for that of generated workloads; database_cores: that each database may keep busy,
+    None for all.
     """
 
     model: Model
@@ -40,6 +45,8 @@ class Scenario:
     seed: int = 1
     book: Path | None = None
     events_file: Path | None = None
+    exponent: float | None = None
+    database_cores: float | None = None
 
     @property
     def traffic(self) -> str:
@@ -49,7 +56,9 @@ class Scenario:
     @property
     def workload(self) -> Workload:
         """The traffic, without faults: the figures are those of sound events."""
-        return Workload(model=self.model, seed=self.seed)
+        if self.exponent is None:
+            return Workload(model=self.model, seed=self.seed)
+        return Workload(model=self.model, seed=self.seed, exponent=self.exponent)
 
     @property
     def partitions(self) -> int:
@@ -69,7 +78,10 @@ class Scenario:
         ahead = f" --events {self.events}" if self.events is not None else ""
         book = f" --book {self.book}" if self.book is not None else ""
         file = f" --events-file {self.events_file}" if self.events_file is not None else ""
+        skew = f" --exponent {self.exponent:g}" if self.exponent is not None else ""
+        cores = f" --database-cores {self.database_cores:g}" if self.database_cores is not None else ""
+        options = f"{load}{ahead} --seed {self.seed}{skew}{cores}{book}{file}"
         return (
             f"billing-bench run --model {self.model} --shards {self.shards} --workers {self.workers} "
-            f"--database {self.database} --seconds {self.seconds}{load}{ahead} --seed {self.seed}{book}{file}"
+            f"--database {self.database} --seconds {self.seconds}{options}"
         )

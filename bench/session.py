@@ -39,10 +39,18 @@ def telling() -> Iterator[Tell]:
 
 
 @contextmanager
-def servers(folder: Path, shards: int, database: Database, partitions: int, book: Path | None = None) -> Iterator[Path]:
+def servers(
+    folder: Path,
+    shards: int,
+    database: Database,
+    partitions: int,
+    book: Path | None = None,
+    database_cores: float | None = None,
+) -> Iterator[Path]:
     """Start a stack in a folder, give its settings file, and remove it with its data at the end; logs stay.
 
-    book: None for the telecom book. Raises: LocalServerError, StackSettingError.
+    book: None for the telecom book; database_cores: that each database may keep busy, None for all.
+    Raises: LocalServerError, StackSettingError.
     """
     _remove(folder)
     try:
@@ -53,6 +61,7 @@ def servers(folder: Path, shards: int, database: Database, partitions: int, book
             partitions=partitions,
             book=book,
             buffer_pool_mib=BUFFER_POOL_MIB,
+            database_cores=database_cores,
             say=say,
         )
         yield folder / CONFIG_NAME

@@ -19,6 +19,7 @@ from cyclopts.validators import Number
 from bench.planning import measured
 from bench.planning.accounts import Accounts, learned, synthetic
 from bench.planning.gauge import Gauge, accounts_in, gauge
+from bench.planning.holdout import held_out, holdout_text
 from bench.planning.measured import Measurements
 from bench.planning.page import page
 from bench.planning.plan import Count, Option, Planner, recommended
@@ -28,7 +29,7 @@ from bench.planning.report import Curve, Effect, PlanResult, Present, exceptions
 from bench.planning.sizing import factor_of, sizing
 from bench.planning.target import SECONDS_PER_DAY, PlanError, Target
 from bench.report import as_json
-from bench.scenario import WORKERS_MAX, Database, Scenario
+from bench.scenario import WORKERS_MAX, CoresEach, Database, Scenario
 from bench.session import DEFAULT_FOLDER, servers, telling
 from bench.system import machine
 from billing.cli.shards import init
@@ -64,6 +65,8 @@ class Measuring:
         How many events the log holds ahead of each run; the default lasts.
     measured_on
         The instance of the table of prices that the database has to itself, if it is one.
+    database_cores
+        How many cores the database may keep busy: root only, by control groups.
     """
 
     models: Annotated[tuple[Literal["uniform", "skewed", "hot-shard"], ...], _SEVERAL] = (
@@ -82,6 +85,7 @@ class Measuring:
     latency: bool = False
     events: Annotated[int | None, Parameter(validator=Number(gte=1))] = None
     measured_on: str | None = None
+    database_cores: CoresEach = None
 
 
 @Parameter(name="*")
@@ -215,12 +219,13 @@ def _taken(path: Path, files: Sequence[Path], folder: Path, how: Measuring) -> M
 
     @contextmanager
     def started(scenario: Scenario) -> Iterator[Path]:
-        with servers(folder, scenario.shards, scenario.database, scenario.partitions) as config:
+        cores = scenario.database_cores
+        with servers(folder, scenario.shards, scenario.database, scenario.partitions, database_cores=cores) as config:
             init(config)
             yield config
 
     models = [model_named(each) for each in how.models]
-    what = Gauge(models, how.writers, how.seconds, how.database, how.latency, how.events)
+    what = Gauge(models, how.writers, how.seconds, how.database, how.latency, how.events, how.database_cores)
     taken, found = None, []
     with telling() as tell:
         for capacity in gauge(what, started, tell):
@@ -231,6 +236,31 @@ def _taken(path: Path, files: Sequence[Path], folder: Path, how: Measuring) -> M
     if taken is None:
         raise PlanError("--models names none; write uniform, skewed or hot-shard")
     return taken
+
+
+def holdout(
+    measurements: Path,
+    *runs: Path,
+    within: Annotated[float, Parameter(validator=Number(gt=0))] = 0.15,
+    prices: Path = DEFAULT_TABLE,
+) -> int:
+    """Compare what a plan says of configurations that it has not seen with runs of them; exit code 1: it is off.
+
+    Parameters
+    ----------
+    measurements
+        The file that --measure wrote.
+    runs
+        Files that run --json wrote, saturated: of other skew, of more shards, each shard with as many cores.
+    within
+        By what part a run may differ from the plan.
+    prices
+        A table of prices, for the instance that was measured.
+    """
+    one = sizing(measured.read([measurements]), read_prices(prices))
+    found = [held_out(one, measured.read_run(path).result, str(path)) for path in runs]
+    sys.stdout.write(holdout_text(found) + "\n")
+    return 1 if any(abs(each.off) > within for each in found) else 0
 
 
 def result_of(found: Measurements, load: Load, how: Spreading, table: Prices, today: date, command: str) -> PlanResult:

@@ -33,7 +33,8 @@ class Gauge:
     """What is measured: each model with each number of writers, on one shard.
 
     seconds: of each run; with_latency: then send half of the best rate, and probe; events: in the log ahead of
-    each run, None for a number that lasts. Raises: MeasurementError when no law can come of it.
+    each run, None for a number that lasts; database_cores: that the database may keep busy, None for all. Raises:
+    MeasurementError when no law can come of it.
     """
 
     models: Sequence[Model]
@@ -42,11 +43,14 @@ class Gauge:
     database: Database
     with_latency: bool
     events: int | None = None
+    database_cores: float | None = None
 
     def scenario(self, model: Model, writers: int, rate: float | None = None) -> Scenario:
         """Return one run."""
         events = self.events if rate is None else None
-        return Scenario(model, 1, writers, self.database, self.seconds, rate, events)
+        return Scenario(
+            model, 1, writers, self.database, self.seconds, rate, events, database_cores=self.database_cores
+        )
 
     def __attrs_post_init__(self) -> None:
         if len(set(self.writers)) < LEVELS_MIN:

@@ -6,7 +6,7 @@ anything was measured, nor what is planned.
 
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean
+from statistics import fmean, mean
 from typing import Annotated, Any, Final, Literal, Self
 
 import msgspec
@@ -119,6 +119,20 @@ class _Scenario(msgspec.Struct):
     workers: int
     rate_per_second: float | None = None
     events_file: str | None = None
+    exponent: float | None = None
+    database_cores: float | None = None
+
+    @property
+    def told(self) -> str:
+        """Return the configuration in words."""
+        skew = "" if self.exponent is None else f" with exponent {self.exponent:g}"
+        cores = "" if self.database_cores is None else f" of {self.database_cores:g} cores each"
+        return f"{self.model}{skew}, {self.shards} shards{cores}, {self.workers} workers"
+
+
+class _Point(msgspec.Struct):
+    at_seconds: float
+    shard_events_per_second: tuple[float, ...]
 
 
 class Run(msgspec.Struct):
@@ -133,14 +147,38 @@ class Run(msgspec.Struct):
     disk_bytes_event: float | None
     ran_dry: bool
     audit_differences: int
+    points: tuple[_Point, ...] = ()
 
     @classmethod
     def of(cls, result: RunResult) -> Self:
         """Return what is needed of a result, as a document of it would be read."""
         return msgspec.convert(msgspec.to_builtins(result, enc_hook=plain), cls)
 
+    @property
+    def shard_events_per_second(self) -> list[float]:
+        """Return what each shard applied a second, over all points."""
+        begins = [0.0, *(point.at_seconds for point in self.points)]
+        lasted = [point.at_seconds - begin for begin, point in zip(begins, self.points, strict=False)]
+        rates = zip(*(point.shard_events_per_second for point in self.points), strict=True)
+        return [fmean(shard, lasted) for shard in rates]
 
-class _RunDocument(msgspec.Struct):
+    def check(self, name: str) -> None:
+        """Check that the run says how fast generated events are billed. Raises: MeasurementError."""
+        if self.scenario.events_file is not None:
+            raise MeasurementError(
+                f"{name}: a run of recorded events; measure with --model, and give those events to --sample"
+            )
+        if self.audit_differences:
+            raise MeasurementError(
+                f"{name}: its audit found {self.audit_differences:,} differences; find the reason first"
+            )
+        if self.ran_dry:
+            raise MeasurementError(f"{name}: its log ran dry; measure again with more --events")
+
+
+class RunDocument(msgspec.Struct):
+    """What `billing-bench run --json` writes."""
+
     command: str
     result: Run
 
@@ -158,11 +196,16 @@ def read(paths: Sequence[Path]) -> Measurements:
         found: Measurements = _converted(paths[0], documents[0], Measurements)
         return found
     if kinds == {"run"}:
-        runs = [_converted(path, document, _RunDocument) for path, document in zip(paths, documents, strict=True)]
-        return gathered([str(path) for path in paths], runs)
+        return gathered([str(path) for path in paths], [read_run(path) for path in paths])
     raise MeasurementError(
         f'{paths[0]}: name one file of kind "{KIND}", or several of kind "run" that billing-bench run --json wrote'
     )
+
+
+def read_run(path: Path) -> RunDocument:
+    """Read what a run wrote. Raises: MeasurementError, as `read`."""
+    found: RunDocument = _converted(path, _document(path), RunDocument)
+    return found
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -181,7 +224,7 @@ def _converted(path: Path, document: dict[str, Any], kind: Any) -> Any:  # noqa:
         raise MeasurementError(f"{path}: {error}; measure again with --measure") from error
 
 
-def gathered(names: Sequence[str], documents: Sequence[_RunDocument]) -> Measurements:
+def gathered(names: Sequence[str], documents: Sequence[RunDocument]) -> Measurements:
     """Return runs as measurements. Raises: MeasurementError for a run that says nothing of one shard's capacity."""
     levels: dict[Model, list[Level]] = {}
     latencies: dict[Model, Latency] = {}
@@ -222,11 +265,6 @@ def latency(name: str, run: Run) -> Latency:
 def _check(name: str, run: Run) -> None:
     if run.scenario.shards != 1:
         raise MeasurementError(f"{name}: a run over {run.scenario.shards} shards; measure one, with --shards 1")
-    if run.scenario.events_file is not None:
-        raise MeasurementError(
-            f"{name}: a run of recorded events; measure with --model, and give those events to --sample"
-        )
-    if run.audit_differences:
-        raise MeasurementError(f"{name}: its audit found {run.audit_differences:,} differences; find the reason first")
-    if run.ran_dry:
-        raise MeasurementError(f"{name}: its log ran dry; measure again with more --events")
+    if run.scenario.exponent is not None:
+        raise MeasurementError(f"{name}: a run with an exponent of its own; measure without --exponent")
+    run.check(name)

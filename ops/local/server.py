@@ -14,6 +14,7 @@ import attrs
 
 from ops.local.errors import PortTakenError, StartError
 from ops.local.process import Identity, free_port, is_child_alive, port_is_free, spawn
+from ops.local.quota import Quota
 
 START_SECONDS_MAX: Final = 180.0  # a bound: crash recovery of a large redo log, on a machine that others use too
 STOP_SECONDS_MAX: Final = 30.0
@@ -31,13 +32,15 @@ class Server(ABC):
     """A handle on one server on 127.0.0.1 with a private data folder; it may or may not be running.
 
     name: as shown to people; folder: absolute, everything of this server; port: where it answers;
-    outlives_parent: whether the server stays when the process that started it ends.
+    outlives_parent: whether the server stays when the process that started it ends; cores: how many it may keep busy,
+    None for all.
     """
 
     name: str
     folder: Path
     port: int = attrs.field(factory=free_port)
     outlives_parent: bool = False
+    cores: float | None = None
     _pid: int | None = None
 
     @abstractmethod
@@ -96,6 +99,8 @@ class Server(ABC):
         log_from = self._rotated_log_size()
         self._pid = spawn(self.command(), self.log_path, outlives_parent=self.outlives_parent)
         try:
+            if self._quota is not None:
+                self._quota.enforce(self._pid)
             self._wait_for_answer(self._pid, log_from)
         except BaseException:
             self.kill()
@@ -122,6 +127,7 @@ class Server(ABC):
         self.resume()  # a paused process takes no signal but SIGKILL
         if not self._identity().end(pid, signal.SIGTERM, STOP_SECONDS_MAX):
             self.kill()
+        self._lift_quota()
 
     def kill(self) -> None:
         """End the server with SIGKILL, as a power cut would, and return when it is gone."""
@@ -130,6 +136,7 @@ class Server(ABC):
             return
         if not self._identity().end(pid, signal.SIGKILL, KILL_SECONDS_MAX):
             raise StartError(f"{self.name}: pid {pid} does not end on SIGKILL; its disk may hang, see {self.folder}")
+        self._lift_quota()
 
     def restart(self) -> None:
         """Stop the server if it runs, and start it on the same port and data."""
@@ -164,6 +171,14 @@ class Server(ABC):
 
     def _identity(self) -> Identity:
         return Identity(self.mark())
+
+    @property
+    def _quota(self) -> Quota | None:
+        return None if self.cores is None else Quota(f"billing-{self.name}-{self.port}", self.cores)
+
+    def _lift_quota(self) -> None:
+        if self._quota is not None:
+            self._quota.lift()
 
     def _rotated_log_size(self) -> int:
         if not self.log_path.exists():

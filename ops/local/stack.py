@@ -69,13 +69,15 @@ def up(
     book: Path | None = None,
     buffer_pool_mib: int = 256,
     kafka_heap_mib: int = 512,
+    database_cores: float | None = None,
     cache: Path | None = None,
     say: Say = silent,
 ) -> StackState:
     """Bring the stack of a folder up and return it; what runs already is left alone.
 
     What is None is as the folder has it, in a new one: 4 shards of MariaDB, 8 partitions, the telecom book.
-    buffer_pool_mib, kafka_heap_mib and cache count for a new stack only.
+    buffer_pool_mib, kafka_heap_mib, database_cores (that each database may keep busy) and cache count for a new stack
+    only.
     Raises: LocalServerError; what this call started is stopped then, and a new folder is left as it was.
     """
     folder = folder.absolute()
@@ -92,6 +94,7 @@ def up(
                 book=book,
                 buffer_pool_mib=buffer_pool_mib,
                 kafka_heap_mib=kafka_heap_mib,
+                database_cores=database_cores,
                 cache=cache or cache_folder(),
             )
             _require_room(folder, _servers(folder, new))
@@ -185,6 +188,7 @@ def _servers(folder: Path, state: StackFile) -> list[Server]:
             folder=folder / f"shard-{number}",
             port=port,
             outlives_parent=True,
+            cores=state.database_cores,
             kind=state.database,
             buffer_pool_mib=state.buffer_pool_mib,
             cache=cache,

@@ -24,7 +24,8 @@ BOOK_DEFAULT: Final = Path(__file__).parents[2] / "rules" / "books" / "telecom.y
 class StackFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A stack: one database server for each of `shard_ports`, in the order of shards, and one Kafka.
 
-    cache: the folder that their programs come from; book: absolute path.
+    cache: the folder that their programs come from; book: absolute path; database_cores: that each database server may
+    keep busy, None for all.
     """
 
     database: Kind
@@ -36,6 +37,7 @@ class StackFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     buffer_pool_mib: int
     kafka_heap_mib: int
     cache: str
+    database_cores: float | None = None
 
     @classmethod
     def new(
@@ -48,6 +50,7 @@ class StackFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         buffer_pool_mib: int,
         kafka_heap_mib: int,
         cache: Path,
+        database_cores: float | None = None,
     ) -> Self:
         """Plan a stack on free ports; what is None gets its default.
 
@@ -73,6 +76,7 @@ class StackFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             buffer_pool_mib=buffer_pool_mib,
             kafka_heap_mib=kafka_heap_mib,
             cache=str(cache.absolute()),
+            database_cores=database_cores,
         )
 
     @classmethod
