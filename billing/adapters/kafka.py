@@ -253,31 +253,30 @@ class KafkaReader:
 
     def _read(self, records_max: int, wait_seconds: float, gather_seconds: float) -> Records:
         self._polled_at = time.monotonic()
-        partitions: list[int] = []
-        offsets: list[int] = []
-        payloads: list[bytes] = []
-        stops: dict[int, int] = {}
-        positions = self._positions
+        positions = self._positions  # a rebalance replaces them while messages come
         messages = self._consumer.consume(1, wait_seconds)  # returns with the first, and with more only after its time
         if messages and records_max > 1:
             messages += self._consumer.consume(records_max - 1, gather_seconds)
-        for message in messages:
-            error = message.error()
-            if error is not None:
-                self._note(message, error, stops)
-                continue
-            partition, offset = _place(message)
-            if partition in positions:
-                partitions.append(partition)
-                offsets.append(offset)
-                payloads.append(message.value() or b"")
-                stops[partition] = offset + 1
+        stops: dict[int, int] = {}
+        good = [message for message in messages if message.error() is None]
+        if len(good) < len(messages):
+            for message in messages:
+                if (error := message.error()) is not None:
+                    self._note(message, error, stops)
+        partition = np.array([message.partition() for message in good], dtype=np.int32)
+        here = np.isin(partition, list(positions))
+        if not here.all():  # of partitions that were just taken away
+            good = [good[row] for row in np.flatnonzero(here).tolist()]
+            partition = partition[here]
+        offset = np.array([message.offset() for message in good], dtype=np.int64)
+        for one in np.unique(partition).tolist():
+            stops[one] = max(stops.get(one, 0), int(offset[partition == one].max()) + 1)
         spans = {}
-        for partition, stop in stops.items():
-            if stop > positions[partition]:
-                spans[partition] = Span(positions[partition], stop)
-                positions[partition] = stop
-        return Records(np.array(partitions, dtype=np.int32), np.array(offsets, dtype=np.int64), payloads, spans)
+        for one, stop in stops.items():
+            if stop > positions[one]:
+                spans[one] = Span(positions[one], stop)
+                positions[one] = stop
+        return Records(partition, offset, [message.value() or b"" for message in good], spans)
 
     def _note(self, message: Message, error: KafkaError, stops: dict[int, int]) -> None:
         code = error.code()
