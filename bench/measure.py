@@ -33,7 +33,7 @@ from billing.cli.shards import audit_all
 from billing.config.source_settings import KafkaSource
 from billing.config.store_url import MysqlUrl
 from generators.population import Model
-from generators.producer import produce
+from generators.producer import key_of, no_key, produce
 from generators.workload import BLOCK_EVENTS
 from ops.local.server import Server
 from rules.load import load
@@ -214,7 +214,8 @@ def _sending(scenario: Scenario, config: Path) -> list[str]:
     """Return the command of an open-loop load."""
     if scenario.events_file is not None:
         return recorded.sending(scenario.events_file, config, scenario.rate_per_second or 0.0)
-    options = {"--model": scenario.model, "--seed": scenario.seed, "--rate": scenario.rate_per_second}
+    options: dict[str, object] = {"--model": scenario.model, "--seed": scenario.seed}
+    options |= {"--rate": scenario.rate_per_second, "--keys": "account" if scenario.keyed else "none"}
     if scenario.exponent is not None:
         options["--exponent"] = scenario.exponent
     # Some more than the run needs: it must not end while the last seconds are measured.
@@ -250,7 +251,8 @@ def fill(scenario: Scenario, config: Path, tell: Tell) -> tuple[int, float]:
         else recorded.blocks(scenario.events_file, scenario.events)
     )
     if missing:
-        produce(blocks, source.bootstrap, source.topic, settings=source.options, progress=advance)
+        key = key_of if scenario.keyed else no_key
+        produce(blocks, source.bootstrap, source.topic, settings=source.options, key=key, progress=advance)
     return waiting + missing, time.monotonic() - started
 
 

@@ -61,6 +61,11 @@ class Scenario:
         return Workload(model=self.model, seed=self.seed, exponent=self.exponent)
 
     @property
+    def keyed(self) -> bool:
+        """Whether an account's events share a partition; a hot account alone would then have one worker of all."""
+        return self.model is not Model.HOT_SHARD
+
+    @property
     def partitions(self) -> int:
         """How many partitions the topic has."""
         return PARTITIONS_EACH_WORKER * max(self.workers, 2)

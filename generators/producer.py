@@ -113,6 +113,16 @@ def _compressed(raw: IO[bytes], suffix: str) -> Iterator[SupportsWrite]:
             yield raw
 
 
+def key_of(payload: bytes) -> bytes | None:
+    """Return the account that keys a payload, so that its events keep their order in one partition; None if unread."""
+    found = _ACCOUNT.search(payload)
+    return found[1] if found else None
+
+
+def no_key(_: bytes) -> None:
+    """Key nothing: an account that has most of the events would fill one partition, and billing needs no order."""
+
+
 def produce(
     blocks: Iterable[Sequence[bytes]],
     bootstrap: str,
@@ -120,11 +130,12 @@ def produce(
     *,
     rate_per_second: float | None = None,
     settings: Mapping[str, Any] | None = None,
+    key: Callable[[bytes], bytes | None] = key_of,
     progress: Progress = _silent,
 ) -> int:
-    """Send payloads to a topic, each keyed by its account, and return their number once all are acknowledged.
+    """Send payloads to a topic and return their number once all are acknowledged.
 
-    An account's payloads keep their order in one partition; payloads without a readable account go anywhere. With a
+    key: of a payload, which names its partition; `key_of` or `no_key`. Payloads without one go anywhere. With a
     rate, payload k is sent k / rate seconds after the start, however long the sends before it took. settings:
     librdkafka's own (credentials, for example), which take precedence.
 
@@ -143,7 +154,7 @@ def produce(
     count = 0
     for piece in _paced(blocks, rate_per_second) if rate_per_second else blocks:
         for payload in piece:
-            _send(producer, topic, payload, failures)
+            _send(producer, topic, payload, key(payload), failures)
         producer.poll(0)
         failures.check()
         count += len(piece)
@@ -185,14 +196,7 @@ class _Failures:
             )
 
 
-def key_of(payload: bytes) -> bytes | None:
-    """Return the account that keys a payload, so that its events keep their order in one partition; None if unread."""
-    found = _ACCOUNT.search(payload)
-    return found[1] if found else None
-
-
-def _send(producer: Producer, topic: str, payload: bytes, failures: _Failures) -> None:
-    key = key_of(payload)
+def _send(producer: Producer, topic: str, payload: bytes, key: bytes | None, failures: _Failures) -> None:
     while True:
         try:
             producer.produce(topic, payload, key, on_delivery=failures.delivered)

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -16,7 +16,7 @@ from billing.config import source_settings
 from billing.errors import SettingsError
 from generators import llm_trace
 from generators.faults import Faults
-from generators.producer import produce, write_file
+from generators.producer import key_of, no_key, produce, write_file
 from generators.workload import Workload
 
 EVENTS_MAX: Final = 10**12
@@ -37,6 +37,7 @@ def generate(
     out_of_order: float = 0.0,
     credits: float = 0.0,  # noqa: A002 - the noun
     rate: float | None = None,
+    keys: Literal["account", "none"] = "account",
     out_file: Annotated[Path | None, Parameter(name="--out")] = None,
     config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
 ) -> None:
@@ -64,6 +65,9 @@ def generate(
         Share of payments and grants among the events, 0 to 1.
     rate
         Events a second to send (Kafka only); as fast as possible without it.
+    keys
+        What names the partition of an event (Kafka only): its account, or nothing, so that a hot account is in all of
+        them.
     out_file
         A file to write.
     config
@@ -80,7 +84,7 @@ def generate(
         faults=faults,
         credits=credits,
     )
-    deliver(workload.blocks(events), events, out_file, config, rate)
+    deliver(workload.blocks(events), events, out_file, config, rate, key_of if keys == "account" else no_key)
 
 
 def replay(
@@ -98,11 +102,16 @@ def replay(
         A settings file whose Kafka topic to fill.
     """
     payloads = list(llm_trace.events())
-    deliver([payloads], len(payloads), out_file, config, None)
+    deliver([payloads], len(payloads), out_file, config, None, key_of)
 
 
 def deliver(
-    blocks: Iterable[Sequence[bytes]], events: int, out_file: Path | None, config: Path | None, rate: float | None
+    blocks: Iterable[Sequence[bytes]],
+    events: int,
+    out_file: Path | None,
+    config: Path | None,
+    rate: float | None,
+    key: Callable[[bytes], bytes | None],
 ) -> None:
     """Write payloads to where the user said. Raises SettingsError when that is nowhere, or two places."""
     if (out_file is None) == (config is None):
@@ -121,7 +130,13 @@ def deliver(
             if not isinstance(source, source_settings.KafkaSource):
                 raise SettingsError(f"{config}: source.kind: is not kafka; write --out FILE to make a file")
             written = produce(
-                blocks, source.bootstrap, source.topic, rate_per_second=rate, settings=source.options, progress=advance
+                blocks,
+                source.bootstrap,
+                source.topic,
+                rate_per_second=rate,
+                settings=source.options,
+                key=key,
+                progress=advance,
             )
             where = f"topic {source.topic} at {source.bootstrap}"
     out.print(f"{written:,} events to {where}", highlight=False)

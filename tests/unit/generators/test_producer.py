@@ -8,7 +8,7 @@ import zstandard
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from generators.faults import Faults
-from generators.producer import DeliveryError, FileTargetError, produce, write_file
+from generators.producer import DeliveryError, FileTargetError, no_key, produce, write_file
 from generators.workload import Workload
 
 WORKLOAD = Workload(faults=Faults(duplicates=0.05, malformed=0.05))
@@ -153,6 +153,15 @@ def test_a_small_queue_only_slows_the_producer_down(broker):
     settings = {"queue.buffering.max.messages": 10, "linger.ms": 0}
     assert produce([[b"{}"] * 500], broker, "small", settings=settings) == 500
     assert len(read(broker, "small", 500)) == 500
+
+
+def test_payloads_without_a_key_reach_several_partitions(broker):
+    """Else one worker of many would bill a hot account alone, however many there are."""
+    payload, settings = b'{"account":"acct-000000"}', {"sticky.partitioning.linger.ms": 0}
+    assert produce([[payload] * 200], broker, "unkeyed", settings=settings, key=no_key) == 200
+    found = read(broker, "unkeyed", 200)
+    assert {key for _, key, _ in found} == {None}
+    assert len({partition for partition, _, _ in found}) > 1
 
 
 def test_a_payload_over_the_topics_limit_is_one_clear_line(broker):
