@@ -5,7 +5,7 @@ one of the two then shows as a difference.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -91,31 +91,52 @@ class Expected:
         return dict(Counter(self.rejects.values()))
 
 
-def run(payloads: Iterable[bytes], book: Path | str | Book) -> Expected:
+@attrs.frozen(eq=False)
+class Reading:
+    """What one entry of a log says by a book, whatever else is in the log.
+
+    event: None if it is rejected, for the reason; lines: as the book charges them, before counters have settled them.
+    """
+
+    event: Event | None
+    reason: str = ""
+    lines: Sequence[Line] = ()
+    identity: bytes = b""
+    body: bytes = b""
+
+
+def read(payload: bytes, book: Book) -> Reading:
+    """Return what an entry says: a pure function, whose results a caller may keep."""
+    try:
+        event = _valid(payload, book)
+        return Reading(event, "", _lines(book, event), _identity(event), _body(event))
+    except RejectedError as error:
+        return Reading(None, error.reason)
+
+
+def run(payloads: Iterable[bytes], book: Path | str | Book, read: Callable[[bytes, Book], Reading] = read) -> Expected:
     """Return what a log, given in its order, must cost by a valid book: its file, or what was loaded from it.
 
     An event is rejected for its form, then for its price, and only then compared with what was accepted before under
     its identity (account, UTC day, id): the same event again is a duplicate, another one is rejected as a conflict.
     The first void of an event takes back what it was charged when it came; one that comes first lets its event be
-    nothing but a duplicate. Voids that price as nothing are none the worse for it.
+    nothing but a duplicate. Voids that price as nothing are none the worse for it. read: `read`, or what remembers it.
     """
     book = book if isinstance(book, Book) else load(Path(book))
     tally, counters = _Tally(book), Counters(book)
     bodies: dict[bytes, bytes] = {}
-    counted: dict[bytes, list[Line]] = {}  # the lines whose amounts depend on what came before
+    counted: dict[bytes, Sequence[Line]] = {}  # the lines whose amounts depend on what came before
     voided: set[bytes] = set()
     credits: dict[bytes, Event] = {}  # noqa: A001 - the noun
     rejects: dict[int, str] = {}
     events = accepted = duplicates = 0
     for position, payload in enumerate(payloads):
         events += 1
-        try:
-            event = _valid(payload, book)
-            lines = _lines(book, event)
-        except RejectedError as error:
-            rejects[position] = error.reason
+        reading = read(payload, book)
+        event, lines, digest, identity = reading.event, reading.lines, reading.body, reading.identity
+        if event is None:
+            rejects[position] = reading.reason
             continue
-        digest, identity = _body(event), _identity(event)
         known = bodies.get(identity)
         if known is not None and known != digest:
             rejects[position] = "conflict"
@@ -236,14 +257,14 @@ class _Tally:
         self.rules: dict[RuleKey, _Sum] = {}
         self.rollups: dict[RollupKey, _Sum] = {}
 
-    def mark(self, event: Event, lines: list[Line]) -> None:
+    def mark(self, event: Event, lines: Sequence[Line]) -> None:
         """Count one line of nothing for each account that a void concerns whose event has not come."""
         accounts = {event.account, *(line.account for line in lines)}
         for account in accounts:
             self.accounts.setdefault(account, _Sum())
         self.lines += len(accounts)
 
-    def add(self, event: Event, lines: list[Line], sign: int = 1) -> None:
+    def add(self, event: Event, lines: Sequence[Line], sign: int = 1) -> None:
         """Add the lines of an event, or (sign -1) take them back."""
         touched: dict[int, _Sum] = {}
         buckets = [

@@ -7,7 +7,7 @@ session to the old server never reaches the new one. A transaction is applied wh
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import attrs
@@ -21,9 +21,9 @@ from billing.moment import DAY_US, day_number
 from billing.ports import Applied, Outcome, Reaction, Refused
 from billing.voids import Known
 from tests.simulation.check import (
-    Counts,
+    Count,
     SimulationError,
-    added_records,
+    add_records,
     check_counters,
     check_move,
     check_sums,
@@ -45,9 +45,11 @@ class Session:
 
 
 class Shard:
-    """One shard and everything that was committed to it, in order; `on_write` is told of every write."""
+    """One shard and everything that was committed to it, in order; `on_write` hears of every write: its partitions."""
 
-    def __init__(self, index: int, plan: Plan, counts: Counter[Fault], on_write: Callable[[], None]) -> None:
+    def __init__(
+        self, index: int, plan: Plan, counts: Counter[Fault], on_write: Callable[[Collection[int]], None]
+    ) -> None:
         self.name = plan.shardmap.shards[index]
         self.memory = MemoryShard(self.name)
         self.positions: dict[int, int] = {}  # what the cursors must say
@@ -65,7 +67,7 @@ class Shard:
             if fact.home == index:
                 self._homes.setdefault(partition, []).append(offset)
         self._journal: list[Claim | Transaction] = []
-        self._counts: Counts = {}
+        self._counts: dict[tuple[int, str, str], Count] = {}
         self._newest = Versions(0, 0)  # the highest that any worker has claimed with
 
     def serve(self, session: Session, call: ClaimCursors | Look | Apply) -> Answer:
@@ -77,9 +79,10 @@ class Shard:
                 return self.memory.existing(call.keys)
             case ClaimCursors():
                 answer: Answer = self._claim(call.claim)
+                self._on_write(call.claim.starts)
             case Apply():
                 answer = self._apply(call.transaction)
-        self._on_write()
+                self._on_write([move.partition for move in call.transaction.moves])
         return answer
 
     def roll_back(self, session: Session, call: ClaimCursors | Look | Apply, reaction: Reaction) -> Refused:
@@ -144,7 +147,7 @@ class Shard:
             written = outcome.written or transaction
             rows = list(written.records.tuples())
             check_transaction(self.name, written, rows, self._plan.book)
-            self._counts = added_records(self._counts, written, rows)
+            add_records(self._counts, written, rows)
             check_counters(self.memory, self._plan.book, self._counts)
             self._check_cursors()
             if self.committed % SPARSE == 0:

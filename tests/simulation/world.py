@@ -108,11 +108,13 @@ class World:
         return self.clock.now_ms < self.plan.faulty_until_ms
 
     def _is_done(self) -> bool:
+        if self.faulty or self.network.on_the_way:
+            return False
         ends = self.plan.log.ends
-        return not self.faulty and not self.network.on_the_way and all(s.positions == ends for s in self.shards)
+        return all(shard.positions == ends for shard in self.shards)
 
-    def _written(self) -> None:
-        self._freshness.check([shard.memory for shard in self.shards])
+    def _written(self, partitions: Collection[int]) -> None:
+        self._freshness.check([shard.memory for shard in self.shards], partitions)
 
     def announce_rollback(self) -> None:
         """Let what readers see go back, this once."""
