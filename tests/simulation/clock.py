@@ -19,8 +19,9 @@ class Clock:
         heappush(self._queue, (max(when_ms, self.now_ms), self._queued, action))
 
     def after(self, delay_ms: int, action: Callable[[], None]) -> None:
-        """Do something later."""
-        self.at(self.now_ms + delay_ms, action)
+        """Do something later; delay_ms: at least 0."""
+        self._queued += 1
+        heappush(self._queue, (self.now_ms + delay_ms, self._queued, action))
 
     def step(self) -> None:
         """Do what comes next."""
@@ -28,9 +29,10 @@ class Clock:
         action()
 
     def say(self, *words: object) -> None:
-        """Add a line to the trace."""
+        """Add a line to the trace; words that take time to find may be given as what finds them."""
         if self._trace is not None:
-            self._trace(f"{self.now_ms:6d} {' '.join(map(str, words))}")
+            said = [str(word() if callable(word) else word) for word in words]
+            self._trace(f"{self.now_ms:6d} {' '.join(said)}")
 
     def strike(self, *words: object) -> None:
         """Add a line about a fault, which stands out."""

@@ -6,11 +6,12 @@ Owns one process's view: its engine, its readers, its sessions, its clock. Must 
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final, Protocol
 
 import attrs
 
-from billing.batch import Slice
+from billing.batch import Slice, Span
 from billing.cursor import check_within
 from billing.engine import (
     MAIN,
@@ -27,11 +28,12 @@ from billing.engine import (
     Troubled,
 )
 from billing.errors import BillingError, LogChangedError
+from billing.fold import CursorMove
 from billing.ports import Records, Refused
 from tests.simulation.check import SimulationError, expect
 from tests.simulation.clock import Clock
 from tests.simulation.faults import Fault
-from tests.simulation.log import LOG_NAME
+from tests.simulation.log import LOG_NAME, Read
 from tests.simulation.plan import Plan, Versions, pricer_at
 from tests.simulation.shards import Answer, Session
 from tests.simulation.shares import told
@@ -81,7 +83,7 @@ class _Engine(Engine):
         known = [share.within(records.spans) for share in self._known]
         if not self._shares.is_afresh():
             return known
-        afresh = super().slices(records)
+        afresh = super().slices(records.records() if isinstance(records, Read) else records)
         expect("what a record comes to wherever it is read", list(map(told, afresh)), list(map(told, known)))
         return afresh
 
@@ -134,7 +136,9 @@ class Worker:
 
     def tick(self) -> None:
         """Let time pass."""
-        self.execute(self.engine.tick(self.now_ms))
+        effects = self.engine.tick(self.now_ms)
+        if effects:
+            self.execute(effects)
 
     def stop(self) -> None:
         """Begin a graceful stop."""
@@ -157,9 +161,7 @@ class Worker:
         if reader is None or reader.generation != generation or not records.spans:
             return
         reader.positions.update({partition: span.stop for partition, span in records.spans.items()})
-        self._world.clock.say(
-            self.name, "reads", number, _spans({p: (s.start, s.stop) for p, s in records.spans.items()})
-        )
+        self._world.clock.say(self.name, "reads", number, partial(_spans, records.spans.items()))
         self.execute(self.engine.records(number, records, self.now_ms))
         if self.alive:
             self._check_buffers()
@@ -183,8 +185,8 @@ class Worker:
                     self._world.halted(self, error)
                     return
                 case Settled(shard=shard, transaction=transaction):
-                    moves = {move.partition: (move.start, move.stop) for move in transaction.moves}
-                    self._world.clock.say(self.name, "settled on shard", shard, _spans(moves))
+                    moves = [(move.partition, move) for move in transaction.moves]
+                    self._world.clock.say(self.name, "settled on shard", shard, partial(_spans, moves))
                 case Troubled(shard=shard, reaction=reaction, detail=detail):
                     self._world.clock.say(self.name, "is refused by shard", shard, f"({reaction.value}: {detail})")
 
@@ -228,5 +230,6 @@ class Worker:
                 raise SimulationError(f"{self.name}: {lane.pending_events} events wait for {lane.name}; {most} may")
 
 
-def _spans(spans: Mapping[int, tuple[int, int]]) -> str:
-    return " ".join(f"p{partition}[{start}, {stop})" for partition, (start, stop) in sorted(spans.items()))
+def _spans(spans: Iterable[tuple[int, Span | CursorMove]]) -> str:
+    by_partition = sorted(spans, key=lambda one: one[0])
+    return " ".join(f"p{partition}[{span.start}, {span.stop})" for partition, span in by_partition)

@@ -109,6 +109,8 @@ class Fault(Enum):
     VOID = _strikes((0, 1, 4, 20), "an event is taken back, before or after it is billed, at times twice")
     POISON = _strikes((0, 0, 0, 1, 3), "a shard refuses to store an event that passed every check")
 
+    __hash__ = object.__hash__  # each is one object, and that of Enum hashes the name, in Python, each time
+
     @property
     def odds(self) -> Odds:
         """Return how likely it is, and what it is."""

@@ -31,6 +31,28 @@ class Entry:
     payload: bytes
 
 
+@attrs.frozen(eq=False)
+class Read(Records):
+    """What was read; its columns, in no order, become `Records` for who decodes them, which few do."""
+
+    partition: list[int]  # type: ignore[assignment]
+    offset: list[int]  # type: ignore[assignment]
+    payload: list[bytes]
+    spans: dict[int, Span]
+
+    def records(self) -> Records:
+        """Return the records by partition, in columns."""
+        if not self.payload:
+            return Records(_NO_PARTITIONS, _NO_OFFSETS, self.payload, self.spans)
+        order = np.argsort(np.array(self.partition, dtype=np.int64), kind="stable")
+        return Records(
+            np.array(self.partition, dtype=np.int32)[order],
+            np.array(self.offset, dtype=np.int64)[order],
+            [self.payload[row] for row in order.tolist()],
+            self.spans,
+        )
+
+
 @attrs.frozen
 class Damage:
     """What is wrong with a log: the fault, and what is left of one partition (of none, if the topic was re-created)."""
@@ -87,7 +109,7 @@ class Log:
         stops = [entry.stop for entry in self._entries[partition] if entry.readable_ms <= now_ms]
         return max(stops, default=self.starts[partition])
 
-    def read(self, positions: Mapping[int, int], records_max: int, now_ms: int, rng: Random) -> Records:
+    def read(self, positions: Mapping[int, int], records_max: int, now_ms: int, rng: Random) -> Read:
         """Return at most `records_max` readable records from these positions on, from partitions in any order.
 
         Raises: LogChangedError where a broker refuses the position, as a consumer that never resets does.
@@ -113,15 +135,7 @@ class Log:
                 stop = entries[row - 1].stop  # a reader learns of a gap at once, later, or with the next record
             if stop > start:
                 spans[partition] = Span(start, stop)
-        if not payloads:
-            return Records(_NO_PARTITIONS, _NO_OFFSETS, payloads, spans)
-        order = np.argsort(np.array(partitions, dtype=np.int64), kind="stable")
-        return Records(
-            np.array(partitions, dtype=np.int32)[order],
-            np.array(offsets, dtype=np.int64)[order],
-            [payloads[row] for row in order.tolist()],
-            spans,
-        )
+        return Read(partitions, offsets, payloads, spans)
 
     def _check_identity(self) -> None:
         if self.damage is not None and self.damage.fault is Fault.RECREATION:

@@ -6,6 +6,7 @@ shard does its work; transactions that are rolled back before they write.
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -33,7 +34,7 @@ class Network:
         self._rng = rng
         self._shards = shards
         self._counts = counts
-        self._fates = {fault: plan.random(fault) for fault in _FATES}
+        self._fates = [(fault, plan.random(fault), plan.amounts[fault]) for fault in _FATES]
 
     def send(self, worker: Worker, call: Call) -> None:
         """Send a call to its shard, by way of whatever may happen to it."""
@@ -41,7 +42,7 @@ class Network:
         session = worker.sessions[call.shard]
         there_ms, back_ms = (rng.choice((0, 1, 1, 3, 10)) * shard.delay_factor for _ in range(2))
         fate = self._fate()
-        clock.say(worker.name, "sends", words(call))
+        clock.say(worker.name, "sends", partial(words, call))
 
         def reply(answer: Answer) -> None:
             worker.disconnect(call.shard, session, answer)
@@ -90,7 +91,7 @@ class Network:
 
     def _fate(self) -> Fault | None:
         """Return what goes wrong with the next call, if anything; every stream advances, whatever the others say."""
-        struck = [fault for fault, rng in self._fates.items() if rng.random() < self._plan.amounts[fault]]
+        struck = [fault for fault, rng, chance in self._fates if rng.random() < chance]
         faulty = self._clock.now_ms < self._plan.faulty_until_ms
         return struck[0] if struck and faulty else None
 
