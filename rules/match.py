@@ -31,7 +31,7 @@ Names = tuple[str, ...]
 
 @attrs.frozen(eq=False)
 class Matched:
-    """The winners: `winners[:, g]` holds the index of the rule that won in group g, or -1; int32[n, groups].
+    """The winners: `winners[g]` holds the index of the rule that won in group g, or -1; int32[groups, n].
 
     rows: finds, for a table's index, its row for each event (int32[n], MISSING where there is none).
     """
@@ -57,7 +57,7 @@ class Matcher:
             for block in blocks[1:]:
                 first = np.minimum(first, block.winners(sought, winners).view(np.uint32))
             winners.append(first.view(np.int32))
-        return Matched(np.stack(winners, axis=1), sought.rows)
+        return Matched(np.stack(winners), sought.rows)
 
 
 class _Sought:
