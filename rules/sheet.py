@@ -12,12 +12,25 @@ from typing import Final
 import numpy as np
 
 from rules.book import CURRENCY, Book, Rule
-from rules.columns import INT64_LIMIT, MISSING, PICO_PLACES, Coded, Decimals, Dictionary, Int32s, Int64s, Lines, Usage
+from rules.columns import (
+    INT64_LIMIT,
+    MISSING,
+    PICO_PLACES,
+    Coded,
+    Decimals,
+    Dictionary,
+    Int32s,
+    Int64s,
+    Lines,
+    Usage,
+    stacked,
+)
 from rules.compiled import compiled
 from rules.directory import Directory
 from rules.match import Matched
 from rules.number import INTEGER_DIGITS_MAX, places_of, units_of
 from rules.payer import is_account
+from rules.pool import Pool
 from rules.price.flat import Flat
 from rules.price.per_unit import PerUnit
 from rules.price.percentage import Percentage
@@ -72,6 +85,7 @@ class Sheet:
         firsts = np.cumsum([0, *(len(table.prices) for table in tables)]).tolist()
         self._first_of = dict(zip(tables, firsts, strict=False))
         self._indexes = list(dict.fromkeys(table.index for table in tables))
+        self._cells = Pool([(index.keys.rows, MISSING) for index in self._indexes])
         self._payers = sorted({rule.charge for rule in book.rules if rule.charge is not None})
         self._by_scale: dict[int, Int64s] = {}
         self._asked_of: Dictionary[str] | None = None
@@ -89,6 +103,8 @@ class Sheet:
         ):
             return None
         stated = usage.attributes[CURRENCY]
+        keys = [matched.column(index.names) for index in self._indexes]
+        self._cells.update(keys)
         count = int(np.count_nonzero(matched.winners >= 0))
         event, rule, charged = np.empty((3, count), dtype=np.int32)
         units, amount = np.empty((2, count), dtype=np.int64)
@@ -96,10 +112,12 @@ class Sheet:
             matched.winners,
             self._rows(quantity.scale),
             quantity.units,
-            _stacked([matched.rows(index) for index in self._indexes], len(usage)),
+            stacked([column.codes for column in keys], len(usage)),
+            self._cells.first,
+            self._cells.numbers,
             self._prices,
             account.codes,
-            _stacked([column.codes for column in payers], len(usage)),
+            stacked([column.codes for column in payers], len(usage)),
             self._currencies(account.values, payers),
             currency,
             stated.codes,
@@ -235,19 +253,14 @@ def _way(spec: QuantitySpec, rounding: Rounding, kind: int, places: int, scale: 
     }
 
 
-def _stacked(columns: Sequence[Int32s], length: int) -> Int32s:
-    stacked = np.empty((len(columns), length), dtype=np.int32)
-    for place, column in enumerate(columns):
-        stacked[place] = column
-    return stacked
-
-
 @compiled
 def _price(  # noqa: C901, PLR0912 - one event after the other, all of it once
     winners: Int32s,
     rows: Int64s,
     quantity: Int64s,
-    cells: Int32s,
+    codes: Int32s,
+    first: Int64s,
+    cells: Int64s,
     prices: Int64s,
     account: Int32s,
     payers: Int32s,
@@ -290,7 +303,7 @@ def _price(  # noqa: C901, PLR0912 - one event after the other, all of it once
             if kind == _FLAT:
                 base = 1
             elif kind == _CELL:
-                rate = prices[row[_SOURCE] + cells[row[_INDEX], at]]
+                rate = prices[row[_SOURCE] + cells[first[row[_INDEX]] + codes[row[_INDEX], at]]]
             elif kind == _SHARE:
                 base = amount[line_of[row[_SOURCE]]]
             if abs(np.float64(base) * np.float64(rate)) > 0.999 * np.float64(row[_PRODUCT_MAX]):
