@@ -15,6 +15,7 @@ from billing.digest import UInt64s
 from billing.intern import Interner
 from billing.outline import Names, completed, outline
 from billing.scan import ACCOUNT, ID, PRODUCT
+from billing.texts import texts_at
 from billing.wire import VOID, InvalidEventError, PlainEvent, Reason, read_event
 from rules.columns import Coded, Decimals, Int32s, Int64s
 
@@ -64,19 +65,20 @@ class Events:
         """Select events by a boolean mask."""
         if mask.all():
             return self
+        rows = np.flatnonzero(mask)
         return Events(
-            partition=self.partition[mask],
-            offset=self.offset[mask],
-            id=self.id.filter(pa.array(mask)),
-            account=self.account.take(mask),
-            product=self.product.take(mask),
-            time_us=self.time_us[mask],
-            quantity=self.quantity.take(mask),
-            attributes={name: column.take(mask) for name, column in self.attributes.items()},
-            digest=self.digest[mask],
-            payload=self.payload[mask],
-            void=self.void[mask],
-            credits=taken(self.credits, np.flatnonzero(mask)) if self.credits else NO_CREDITS,
+            partition=self.partition[rows],
+            offset=self.offset[rows],
+            id=texts_at(self.id, rows),
+            account=self.account.take(rows),
+            product=self.product.take(rows),
+            time_us=self.time_us[rows],
+            quantity=self.quantity.take(rows),
+            attributes={name: column.take(rows) for name, column in self.attributes.items()},
+            digest=self.digest[rows],
+            payload=self.payload[rows],
+            void=self.void[rows],
+            credits=taken(self.credits, rows),
         )
 
 
