@@ -71,9 +71,9 @@ class Outline:
         """Return the texts of a field that every event has."""
         return gathered(self.data, self.start[field], self.stop[field])
 
-    def coded(self, field: int, interner: Interner) -> Coded:
-        """Return a field as a column of the interner's dictionary."""
-        return interner.coded(self.data, self.start[field], self.stop[field], self.hashes[field])
+    def coded(self, interner: Interner) -> list[Coded]:
+        """Return the fields from ACCOUNT on as columns of the interner's dictionaries."""
+        return interner.coded(self.data, self.start[ACCOUNT:], self.stop[ACCOUNT:], self.hashes[ACCOUNT:])
 
     @property
     def quantity(self) -> Decimals:
