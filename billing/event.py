@@ -14,7 +14,8 @@ from billing.credit import NO_CREDITS, Credits, taken
 from billing.digest import UInt64s
 from billing.intern import Interner
 from billing.outline import Names, completed, outline
-from billing.scan import ACCOUNT, ID, PRODUCT
+from billing.scan import FIELDS, ID, PRODUCT
+from billing.texts import texts_at
 from billing.wire import VOID, InvalidEventError, PlainEvent, Reason, read_event
 from rules.columns import Coded, Decimals, Int32s, Int64s
 
@@ -64,19 +65,20 @@ class Events:
         """Select events by a boolean mask."""
         if mask.all():
             return self
+        rows = np.flatnonzero(mask)
         return Events(
-            partition=self.partition[mask],
-            offset=self.offset[mask],
-            id=self.id.filter(pa.array(mask)),
-            account=self.account.take(mask),
-            product=self.product.take(mask),
-            time_us=self.time_us[mask],
-            quantity=self.quantity.take(mask),
-            attributes={name: column.take(mask) for name, column in self.attributes.items()},
-            digest=self.digest[mask],
-            payload=self.payload[mask],
-            void=self.void[mask],
-            credits=taken(self.credits, np.flatnonzero(mask)) if self.credits else NO_CREDITS,
+            partition=self.partition[rows],
+            offset=self.offset[rows],
+            id=texts_at(self.id, rows),
+            account=self.account.take(rows),
+            product=self.product.take(rows),
+            time_us=self.time_us[rows],
+            quantity=self.quantity.take(rows),
+            attributes={name: column.take(rows) for name, column in self.attributes.items()},
+            digest=self.digest[rows],
+            payload=self.payload[rows],
+            void=self.void[rows],
+            credits=taken(self.credits, rows),
         )
 
 
@@ -89,9 +91,10 @@ class Decoder:
 
     def __init__(self, names: Iterable[str], payers: Iterable[str] = ()) -> None:
         self._names = Names(sorted({*names, *payers}))
-        self._account, self._product = Interner(), Interner()
         shared = set(payers)
-        self._attributes = {name: self._account if name in shared else Interner() for name in self._names.positions}
+        attributes = [0 if name in shared else FIELDS + at for at, name in enumerate(self._names.positions)]
+        numbers = {one: number for number, one in enumerate(dict.fromkeys([0, PRODUCT, *attributes]))}
+        self._interner = Interner([numbers[one] for one in (0, PRODUCT, *attributes)])
 
     def decode(self, partition: Int32s, offset: Int64s, payload: Sequence[bytes]) -> tuple[Events, list[Rejected]]:
         """Decode n payloads, JSON texts, plain or CloudEvents 1.0 structured; or reject.
@@ -99,36 +102,41 @@ class Decoder:
         partition: int32[n]; offset: int64[n]. Whether and as what one is accepted never depends on the others.
         """
         found = outline(payload, self._names)
-        unusual: dict[int, PlainEvent] = {}
-        rejects: list[Rejected] = []
-        for row in np.flatnonzero(~found.read).tolist():
-            try:
-                unusual[row] = read_event(payload[row])
-            except InvalidEventError as error:
-                place = int(partition[row]), int(offset[row])
-                rejects.append(Rejected(*place, error.account, error.reason, error.detail, payload[row]))
-        void = np.zeros(len(payload), dtype=np.bool_)
-        void[[row for row, event in unusual.items() if event.type == VOID]] = True
-        terms = {row: event.credit for row, event in unusual.items() if event.credit is not None}
-        found = completed(found, unusual, self._names)
-        rows = np.flatnonzero(found.read)
-        found = found.take(rows)
-        for interner in (self._account, self._product, *self._attributes.values()):
-            interner.renew()
         payloads = np.empty(len(payload), dtype=np.object_)
         payloads[:] = payload
+        void = np.zeros(len(payload), dtype=np.bool_)
+        rejects: list[Rejected] = []
+        credits = NO_CREDITS  # noqa: A001 - the noun
+        if not found.read.all():
+            unusual: dict[int, PlainEvent] = {}
+            for row in np.flatnonzero(~found.read).tolist():
+                try:
+                    unusual[row] = read_event(payload[row])
+                except InvalidEventError as error:
+                    place = int(partition[row]), int(offset[row])
+                    rejects.append(Rejected(*place, error.account, error.reason, error.detail, payload[row]))
+            void[[row for row, event in unusual.items() if event.type == VOID]] = True
+            found = completed(found, unusual, self._names)
+            rows = np.flatnonzero(found.read)
+            credits = taken(  # noqa: A001
+                {row: event.credit for row, event in unusual.items() if event.credit is not None}, rows
+            )
+            found, void, payloads = found.take(rows), void[rows], payloads[rows]
+            partition, offset = partition[rows], offset[rows]
+        self._interner.renew()
+        account, product, *attributes = found.coded(self._interner)
         events = Events(
-            partition=partition[rows],
-            offset=offset[rows],
+            partition=partition,
+            offset=offset,
             id=found.texts(ID),
-            account=found.coded(ACCOUNT, self._account),
-            product=found.coded(PRODUCT, self._product),
+            account=account,
+            product=product,
             time_us=found.time_us,
             quantity=found.quantity,
-            attributes={name: found.coded(at, self._attributes[name]) for name, at in self._names.positions.items()},
+            attributes=dict(zip(self._names.positions, attributes, strict=True)),
             digest=found.digest,
-            payload=payloads[rows],
-            void=void[rows],
-            credits=taken(terms, rows),
+            payload=payloads,
+            void=void,
+            credits=credits,
         )
         return events, rejects

@@ -3,6 +3,7 @@
 Owns the table from a text to its number. Must not know what the texts mean.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -18,51 +19,79 @@ _ROOM: Final = 1 << 10  # texts that there is room for at first; most columns ha
 
 
 class Interner:
-    """One column's dictionary, and the way from a text to its number in it."""
+    """The dictionaries of some columns, and the way from a text to its number in one of them.
 
-    def __init__(self) -> None:
-        self.dictionary: Dictionary[str] = Dictionary()
-        self._table: Int32s = np.full(4 * _ROOM, MISSING, dtype=np.int32)
-        self._hashes: NDArray[np.uint64] = np.zeros(_ROOM, dtype=np.uint64)
-        self._bounds: Int64s = np.zeros(_ROOM + 1, dtype=np.int64)
-        self._pool: Bytes = np.zeros(16 * _ROOM, dtype=np.uint8)
+    dictionary_of: of each column, the number of its dictionary, which it may share with others. All dictionaries have
+    as much room as the largest: rows of arrays, whose memory is only taken once it is written to.
+    """
+
+    def __init__(self, dictionary_of: Sequence[int] = (0,)) -> None:
+        count = max(dictionary_of) + 1
+        self.dictionaries: list[Dictionary[str]] = [Dictionary() for _ in range(count)]
+        self._dictionary_of = np.array(dictionary_of, dtype=np.int64)
+        self._counts: Int64s = np.zeros(count, dtype=np.int64)
+        self._table: Int32s = np.zeros((count, 4 * _ROOM), dtype=np.int32)
+        self._hashes: NDArray[np.uint64] = np.zeros((count, _ROOM), dtype=np.uint64)
+        self._bounds: Int64s = np.zeros((count, _ROOM + 1), dtype=np.int64)
+        self._pool: Bytes = np.zeros((count, 16 * _ROOM), dtype=np.uint8)
 
     def renew(self) -> None:
-        """Begin a new dictionary if the present one is full; columns made before keep theirs."""
-        if len(self.dictionary) >= TEXTS_MAX:
-            self.dictionary = Dictionary()
-            self._table.fill(MISSING)  # its size stays, since as many texts will come again; theirs may be shorter
-            self._pool = np.zeros(16 * _ROOM, dtype=np.uint8)
+        """Begin a new dictionary in place of each that is full; columns made before keep theirs."""
+        for number, dictionary in enumerate(self.dictionaries):
+            if len(dictionary) >= TEXTS_MAX:
+                self.dictionaries[number] = Dictionary()
+                self._counts[number] = 0
+                self._table[number].fill(0)
 
-    def coded(self, data: Bytes, start: Int64s, stop: Int64s, hashes: NDArray[np.uint64]) -> Coded:
-        """Encode a column: n texts `data[start:stop]` (start -1: missing) with their XXH64."""
-        before = len(self.dictionary)
-        self._reserve(before + len(start), int(self._bounds[before]) + int((stop - start).sum()))
-        codes = np.empty(len(start), dtype=np.int32)
-        count = _intern(data, start, stop, hashes, self._table, self._hashes, self._bounds, self._pool, before, codes)
-        if count > before:
-            bounds = self._bounds[before : count + 1]
-            offsets = (bounds - bounds[0]).astype(np.int32)
-            buffers = [None, pa.py_buffer(offsets), pa.py_buffer(self._pool[bounds[0] : bounds[-1]])]
-            self.dictionary.extend(pa.StringArray.from_buffers(count - before, *buffers[1:]).to_pylist())
-        return Coded(codes, self.dictionary)
+    def coded(self, data: Bytes, start: Int64s, stop: Int64s, hashes: NDArray[np.uint64]) -> list[Coded]:
+        """Encode columns: texts `data[start:stop]` (start -1: missing) with their XXH64, of shape (columns, n)."""
+        columns, rows = start.shape
+        self._reserve(columns * rows, len(data))
+        codes = np.empty((columns, rows), dtype=np.int32)
+        _intern(
+            data,
+            start,
+            stop,
+            hashes,
+            self._dictionary_of,
+            self._table,
+            self._hashes,
+            self._bounds,
+            self._pool,
+            self._counts,
+            codes,
+        )
+        for number, (dictionary, count) in enumerate(zip(self.dictionaries, self._counts.tolist(), strict=True)):
+            before = len(dictionary)
+            if count > before:
+                bounds = self._bounds[number, before : count + 1]
+                offsets = (bounds - bounds[0]).astype(np.int32)
+                letters = self._pool[number, bounds[0] : bounds[-1]]
+                texts = pa.StringArray.from_buffers(count - before, pa.py_buffer(offsets), pa.py_buffer(letters))
+                dictionary.extend(texts.to_pylist())
+        return [Coded(codes[column], self.dictionaries[at]) for column, at in enumerate(self._dictionary_of.tolist())]
 
     def _reserve(self, texts: int, size_bytes: int) -> None:
-        """Make room for so many texts of so many bytes in all."""
-        self._pool = _grown(self._pool, size_bytes)
-        if texts > len(self._hashes):
-            self._hashes = _grown(self._hashes, texts)
-            self._bounds = _grown(self._bounds, len(self._hashes) + 1)
-            self._table = np.full(4 * len(self._hashes), MISSING, dtype=np.int32)
-            _index(self._table, self._hashes, len(self.dictionary))
+        """Make room in every dictionary for so many more texts, of so many bytes in all."""
+        counts = self._counts.tolist()
+        used = self._bounds[range(len(counts)), counts].tolist()
+        self._pool = _grown(self._pool, used, max(used) + size_bytes)
+        if max(counts) + texts > self._hashes.shape[1]:
+            self._hashes = _grown(self._hashes, counts, max(counts) + texts)
+            room = self._hashes.shape[1]
+            self._bounds = _grown(self._bounds, [count + 1 for count in counts], room + 1)
+            self._table = np.zeros((len(counts), 4 * room), dtype=np.int32)
+            for number, count in enumerate(counts):
+                _index(self._table[number], self._hashes[number], count)
 
 
-def _grown(column: NDArray[Any], size: int) -> NDArray[Any]:
-    """Return the column with room for `size` values: by powers of two, so that it is seldom copied."""
-    if size <= len(column):
-        return column
-    grown = np.zeros(1 << (size - 1).bit_length(), dtype=column.dtype)
-    grown[: len(column)] = column
+def _grown(rows: NDArray[Any], used: Sequence[int], size: int) -> NDArray[Any]:
+    """Return rows with room for `size` values each: by powers of two, so that they are seldom copied."""
+    if size <= rows.shape[1]:
+        return rows
+    grown = np.zeros((len(rows), 1 << (size - 1).bit_length()), dtype=rows.dtype)
+    for number, count in enumerate(used):
+        grown[number, :count] = rows[number, :count]
     return grown
 
 
@@ -71,13 +100,44 @@ def _index(table: Int32s, hashes: Any, count: int) -> None:  # noqa: ANN401 - ui
     mask = np.uint64(len(table) - 1)
     for code in range(count):
         place = hashes[code] & mask
-        while table[place] >= 0:
+        while table[place]:
             place = (place + np.uint64(1)) & mask
-        table[place] = code
+        table[place] = code + 1
 
 
 @compiled
 def _intern(
+    data: Bytes,
+    start: Int64s,
+    stop: Int64s,
+    hashes: Any,  # noqa: ANN401
+    dictionary_of: Int64s,
+    tables: Int32s,
+    known: Any,  # noqa: ANN401
+    bounds: Int64s,
+    pools: Bytes,
+    counts: Int64s,
+    codes: Int32s,
+) -> None:
+    """Look up the texts of all columns and add what is new to their dictionaries."""
+    for column in range(len(start)):
+        number = dictionary_of[column]
+        counts[number] = _intern_column(
+            data,
+            start[column],
+            stop[column],
+            hashes[column],
+            tables[number],
+            known[number],
+            bounds[number],
+            pools[number],
+            counts[number],
+            codes[column],
+        )
+
+
+@compiled
+def _intern_column(
     data: Bytes,
     start: Int64s,
     stop: Int64s,
@@ -89,7 +149,7 @@ def _intern(
     count: int,
     codes: Int32s,
 ) -> int:
-    """Look up n texts and add what is new; returns the number of texts known then."""
+    """Look up the texts of one column; returns the number of texts known then. The table holds 0 where it is free."""
     mask = np.uint64(len(table) - 1)
     for row in range(len(start)):
         first, length = start[row], stop[row] - start[row]
@@ -98,9 +158,10 @@ def _intern(
             continue
         place = hashes[row] & mask
         while True:
-            code = table[place]
+            code = table[place] - 1
             if code < 0:
-                code = table[place] = count
+                code = count
+                table[place] = count + 1
                 put(known, count, hashes[row])
                 begin = item(bounds, count)
                 for at in range(length):

@@ -10,54 +10,71 @@ from typing import Final
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from billing.event import Events
 from billing.hash64 import Bytes
-from rules.columns import MISSING, Int32s, Int64s
+from rules.columns import Int32s, Int64s, stacked
 from rules.compiled import compiled, item, put, text_buffers
 
 KEPT_BYTES_MAX: Final = 4_096  # width of records.kept
 _LINE_END: Final = 10
+_NOTHING: Final = pa.array([], type=pa.string())
 _encode_lines = msgspec.json.Encoder().encode_lines
 
 
 def kept_texts(events: Events, names: Sequence[str]) -> pa.StringArray:
     """Render the attributes that a book keeps as JSON text, one string an event ("" where it has none of them)."""
     columns = [events.attributes[name] for name in names]
-    members = [column.values.derived(_labelled(name)) for name, column in zip(names, columns, strict=True)]
-    firsts = np.cumsum([0, *map(len, members)])
-    codes = np.empty((len(columns), len(events)), dtype=np.int64)
-    for place, (column, first) in enumerate(zip(columns, firsts.tolist(), strict=False)):
-        np.add(column.codes, first, out=codes[place])
-        codes[place][column.codes == MISSING] = MISSING
-    letters, bounds = text_buffers(pa.concat_arrays([*members, pa.array([], type=pa.string())]))
-    lengths = np.append(np.diff(bounds), 0)  # the last one for MISSING
-    out = np.empty(int(lengths[codes].sum()) + len(events), dtype=np.uint8)
-    ends = np.zeros(len(events) + 1, dtype=np.int32)
-    _write_objects(letters, bounds, codes, out, ends)
+    members = [
+        column.values.derived(_labelled(name)) for name, column in zip(names, columns, strict=True) if column.values
+    ]
+    firsts, first = [], 0
+    for column in columns:
+        firsts.append(first)
+        first += len(column.values)
+    letters, bounds = text_buffers(members[0] if len(members) == 1 else pa.concat_arrays([_NOTHING, *members]))
+    codes = stacked([column.codes for column in columns], len(events))
+    ends = np.empty(len(events) + 1, dtype=np.int32)
+    out = np.empty(_measure(bounds, codes, np.array(firsts, dtype=np.int64), ends), dtype=np.uint8)
+    _write_objects(letters, bounds, codes, np.array(firsts, dtype=np.int64), out)
     return pa.StringArray.from_buffers(len(events), pa.py_buffer(ends), pa.py_buffer(out))
 
 
 @compiled
-def _write_objects(letters: Bytes, bounds: Int32s, codes: Int64s, out: Bytes, ends: Int32s) -> None:
-    """Write each row's object: its members, of which each begins with a comma, in braces; nothing without members."""
-    at = 0
+def _measure(bounds: Int32s, codes: Int32s, firsts: Int64s, ends: Int32s) -> int:
+    """Write where each row's object ends; returns the length of all of them."""
+    total = 0
+    ends[0] = 0
     for row in range(codes.shape[1]):
-        empty = True
+        before = total
         for column in range(codes.shape[0]):
             code = codes[column, row]
             if code >= 0:
+                code += firsts[column]
+                total += item(bounds, code + 1) - item(bounds, code)
+        if total > before:
+            total += 1  # the comma of the first member makes room for one of the braces
+        ends[row + 1] = total
+    return total
+
+
+@compiled
+def _write_objects(letters: Bytes, bounds: Int32s, codes: Int32s, firsts: Int64s, out: Bytes) -> None:
+    """Write each row's object: its members, of which each begins with a comma, in braces; nothing without members."""
+    at = 0
+    for row in range(codes.shape[1]):
+        begin = at
+        for column in range(codes.shape[0]):
+            code = codes[column, row]
+            if code >= 0:
+                code += firsts[column]
                 for place in range(item(bounds, code), item(bounds, code + 1)):
                     put(out, at, item(letters, place))
                     at += 1
-                if empty:
-                    put(out, at - (item(bounds, code + 1) - item(bounds, code)), 123)  # "{" for the first comma
-                    empty = False
-        if not empty:
+        if at > begin:
+            put(out, begin, 123)  # "{" for the first comma
             put(out, at, 125)  # "}"
             at += 1
-        ends[row + 1] = at
 
 
 @lru_cache(maxsize=1_024)  # the same function each time, by which a dictionary knows what it has computed
@@ -92,4 +109,5 @@ def _write_members(lines: Bytes, label: Bytes, out: Bytes, ends: Int32s) -> None
 
 def too_long(kept: pa.StringArray) -> list[int]:
     """Return the rows whose text is wider than the column of records that keeps it."""
-    return np.flatnonzero(pc.binary_length(kept).to_numpy() > KEPT_BYTES_MAX).tolist()
+    _, bounds = text_buffers(kept)
+    return np.flatnonzero(bounds[1:] - bounds[:-1] > KEPT_BYTES_MAX).tolist()

@@ -16,9 +16,9 @@ from billing.exact import EXACT
 from billing.hash64 import Bytes
 from billing.intern import Interner
 from billing.scan import ACCOUNT, FIELDS, ID, PRODUCT, Columns, Reader, kinds_of, read_events
+from billing.texts import gathered
 from billing.wire import ATTRIBUTES_MAX, PlainEvent
 from rules.columns import INT64_LIMIT, Coded, Decimals, Int64s, Units, widened
-from rules.compiled import compiled, item, put
 
 
 class Names:
@@ -69,16 +69,11 @@ class Outline:
 
     def texts(self, field: int) -> pa.StringArray:
         """Return the texts of a field that every event has."""
-        start, stop = self.start[field], self.stop[field]
-        offsets = np.zeros(len(start) + 1, dtype=np.int32)
-        np.cumsum(stop - start, out=offsets[1:])
-        pool = np.empty(offsets[-1], dtype=np.uint8)
-        _gather(self.data, start, stop, pool)
-        return pa.StringArray.from_buffers(len(start), pa.py_buffer(offsets), pa.py_buffer(pool))
+        return gathered(self.data, self.start[field], self.stop[field])
 
-    def coded(self, field: int, interner: Interner) -> Coded:
-        """Return a field as a column of the interner's dictionary."""
-        return interner.coded(self.data, self.start[field], self.stop[field], self.hashes[field])
+    def coded(self, interner: Interner) -> list[Coded]:
+        """Return the fields from ACCOUNT on as columns of the interner's dictionaries."""
+        return interner.coded(self.data, self.start[ACCOUNT:], self.stop[ACCOUNT:], self.hashes[ACCOUNT:])
 
     @property
     def quantity(self) -> Decimals:
@@ -144,12 +139,3 @@ def completed(found: Outline, events: Mapping[int, PlainEvent], names: Names) ->
         found.digest[row], read[row] = event.digest, True
     data = np.concatenate([found.data, np.frombuffer(bytes(extra), dtype=np.uint8)])
     return attrs.evolve(found, data=data, units=units, read=read)
-
-
-@compiled
-def _gather(data: Bytes, start: Int64s, stop: Int64s, pool: Bytes) -> None:
-    into = 0
-    for row in range(len(start)):
-        for at in range(start[row], stop[row]):
-            put(pool, into, item(data, at))
-            into += 1

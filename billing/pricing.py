@@ -16,10 +16,24 @@ from billing.credits import refused_credits, with_terms
 from billing.event import Events, Rejected
 from billing.hash64 import Bytes
 from billing.kept import KEPT_BYTES_MAX, kept_texts, too_long
+from billing.layout import laid_out
 from billing.tail import tails_of
+from billing.texts import texts_at
 from billing.wire import Reason
 from rules.book import Book
-from rules.columns import MISSING, PICO_PLACES, Coded, Decimals, Int32s, Int64s, Lines, Priced, Usage, texts_of
+from rules.columns import (
+    MISSING,
+    PICO_PLACES,
+    Coded,
+    Decimals,
+    Dictionary,
+    Int32s,
+    Int64s,
+    Lines,
+    Priced,
+    Usage,
+    texts_of,
+)
 from rules.compiled import compiled, item, put, text_buffers
 
 DIMENSION_BYTES_MAX: Final = 64  # a wider value is not a low-cardinality dimension; it would widen every rollup key
@@ -67,7 +81,8 @@ def charge(events: Events, pricer: Pricer, routing_names: Iterable[str] = ()) ->
         for row, (reason, detail) in sorted(refused.items())
     ]
     accepted = np.ones(len(events), dtype=np.bool_)
-    accepted[list(refused)] = False
+    if refused:
+        accepted[list(refused)] = False
     return _assemble(events, priced, accepted, kept, book, routing_names), rejects
 
 
@@ -75,61 +90,37 @@ def _assemble(
     events: Events, priced: Priced, accepted: Bools, kept: pa.StringArray, book: Book, routing_names: Iterable[str]
 ) -> Charges:
     lines = priced.lines
-    priced_lines = accepted[lines.event]
-    if events.credits:
-        priced_lines &= ~np.isin(lines.event, list(events.credits))
-    chosen = np.flatnonzero(priced_lines)
-    event = lines.event[chosen].astype(np.int64)
-    account = lines.account.codes[chosen].astype(np.int64)
-    rule = lines.rule[chosen].astype(np.int64)
-    quantity, amount = lines.quantity.take(chosen), lines.amount.take(chosen).rescaled(PICO_PLACES)
-    counter, use = lines.counter[chosen], lines.use.take(chosen)
-    foreign = account != events.account.codes[event]
-    has_home = np.zeros(len(events), dtype=np.bool_)
-    has_home[event[~foreign]] = True
-    lonely = np.flatnonzero(accepted & ~has_home)
-    if len(lonely):  # events that charge only others: add their line 0
-        event = np.concatenate([event, lonely])
-        account = np.concatenate([account, events.account.codes[lonely]])
-        zero_rules = _zero_rules(lines, events.account, lonely, book)
-        if events.credits:
-            zero_rules[np.isin(lonely, list(events.credits))] -= len(book.currencies)
-        rule = np.concatenate([rule, zero_rules])
-        zeros = np.zeros(len(lonely), dtype=np.int64)
-        quantity = Decimals.concat([quantity, Decimals(zeros, 0)])
-        amount = Decimals.concat([amount, Decimals(zeros, PICO_PLACES)])
-        counter = np.concatenate([counter, np.full(len(lonely), MISSING, dtype=np.int32)])
-        use = Decimals.concat([use, Decimals(zeros, 0)])
-        foreign = np.concatenate([foreign, np.zeros(len(lonely), dtype=np.bool_)])
-    if foreign.any() or len(lonely):
-        # Home part first, then the others by account; groups stay in the book's order.
-        within = np.where(foreign, account + 1, 0)
-        order = np.argsort(event * (len(lines.account.values) + 1) + within, kind="stable")
-        event, account, rule, foreign = event[order], account[order], rule[order], foreign[order]
-        quantity, amount = quantity.take(order), amount.take(order)
-        counter, use = counter[order], use.take(order)
-        starts = np.flatnonzero(np.diff(event, prepend=-1) | np.diff(account, prepend=-1))
-    else:
-        starts = np.flatnonzero(np.diff(event, prepend=-1))
-    counts = np.diff(starts, append=len(event))
-    part = np.repeat(np.arange(len(starts), dtype=np.int32), counts)
-    line = (np.arange(len(event)) - np.repeat(starts, counts)).astype(np.int32)
+    laid = laid_out(events, lines, accepted)
+    source, event, rows, home = laid.source, laid.event, laid.rows, laid.home
+    quantity, amount, use = lines.quantity, lines.amount.rescaled(PICO_PLACES), lines.use
+    rule, counter = lines.rule, lines.counter
+    if laid.changed:
+        lonely = np.flatnonzero(source == MISSING)  # lines 0 of events that charge only others
+        quantity, amount, use = (_with_zeros(column, source) for column in (quantity, amount, use))
+        counter = np.append(counter, np.int32(MISSING))[source]
+        rule = np.append(rule, np.int32(MISSING))[source]
+        if len(lonely):
+            zero_rules = _zero_rules(lines, events.account, event[lonely], book)
+            if events.credits:
+                zero_rules[np.isin(event[lonely], list(events.credits))] -= len(book.currencies)
+            rule[lonely] = zero_rules
     tail, tails = tails_of(events, event, rule, book)
-    rows, home = event[starts], ~foreign[starts]
+    whole = len(rows) == len(events) and bool(home.all())  # a part for each event, in their order
+    chosen = slice(None) if whole else rows
     return Charges(
-        partition=events.partition[rows],
-        offset=events.offset[rows],
-        key=_keys(events, rows, home),
-        account=Coded(account[starts].astype(np.int32), lines.account.values),
-        time_us=events.time_us[rows],
-        digest=events.digest[rows],
+        partition=events.partition[chosen],
+        offset=events.offset[chosen],
+        key=events.id if whole else _keys(events, rows, home),
+        account=Coded(laid.account, lines.account.values),
+        time_us=events.time_us[chosen],
+        digest=events.digest[chosen],
         home=home,
-        void=events.void[rows],
-        kept=kept.take(pa.array(rows)),
-        payload=events.payload[rows],
-        attributes={name: events.attributes[name].take(rows) for name in routing_names},
-        part=part,
-        line=line,
+        void=events.void[chosen],
+        kept=kept if whole else texts_at(kept, rows),
+        payload=events.payload[chosen],
+        attributes={name: events.attributes[name].take(chosen) for name in routing_names},
+        part=laid.part,
+        line=laid.line,
         tail=tail,
         tails=tails,
         quantity=quantity,
@@ -139,6 +130,11 @@ def _assemble(
         use=use,
         credits=taken(events.credits, rows),
     )
+
+
+def _with_zeros(column: Decimals, source: Int64s) -> Decimals:
+    """Return the values of lines, 0 where the source is none."""
+    return Decimals(np.append(column.units, column.units.dtype.type(0))[source], column.scale)
 
 
 def _zero_rules(lines: Lines, account: Coded, events: NDArray[np.int64], book: Book) -> NDArray[np.int64]:
@@ -167,7 +163,7 @@ def _currency_index(book: Book, currency: str) -> int:
 
 def _keys(events: Events, rows: NDArray[np.int64], home: Bools) -> pa.StringArray:
     if home.all():
-        return events.id.take(pa.array(rows))
+        return texts_at(events.id, rows)
     ids, accounts = text_buffers(events.id), text_buffers(events.account.values.derived(texts_of))
     lengths = np.diff(ids[1])[rows] + np.where(home, 0, np.diff(accounts[1])[events.account.codes[rows]] + 1)
     ends = np.zeros(len(rows) + 1, dtype=np.int32)
@@ -208,6 +204,8 @@ def _too_wide(events: Events, book: Book) -> dict[int, tuple[Reason, str]]:
     found: dict[int, tuple[Reason, str]] = {}
     for name in book.dimensions:
         column = events.attributes[name]
+        if not column.values.derived_of_all(_has_wide):
+            continue
         wide = column.derived(_are_wide, missing=False)
         if wide.any():
             detail = f"attributes.{name} is a dimension and longer than {DIMENSION_BYTES_MAX} bytes"
@@ -217,3 +215,7 @@ def _too_wide(events: Events, book: Book) -> dict[int, tuple[Reason, str]]:
 
 def _are_wide(texts: Sequence[str]) -> Bools:
     return np.fromiter((len(text.encode()) > DIMENSION_BYTES_MAX for text in texts), dtype=np.bool_, count=len(texts))
+
+
+def _has_wide(texts: Dictionary[str]) -> bool:
+    return bool(texts.derived(_are_wide).any()) if texts else False

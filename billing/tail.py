@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from billing.event import Events
 from rules.book import Book
-from rules.classes import distinct
-from rules.columns import Dictionary, Int32s
+from rules.columns import MISSING, Coded, Dictionary, Int32s, Int64s, stacked
+from rules.compiled import compiled
+from rules.memo import Memo, noted, place_of
 
 TAILS_MAX: Final = 65_536  # remembered a book, about 40 MB; few combinations occur, and those again and again
+_MEMOS_MAX: Final = 8  # of as many readers of events, each of which has dictionaries of its own
 ZERO_LINE_RULE: Final = ""  # the rule of line 0 where only other accounts are charged
 CREDIT_RULE: Final = "+"  # of the line of a credit, which charges nothing: no rule's id
 
@@ -40,6 +42,17 @@ class _Tails(Dictionary[Tail]):
         super().__init__()
         self._book = book
         self._codes: dict[tuple[int, str, tuple[str | None, ...]], int] = {}
+        self._memos: dict[tuple[int, ...], tuple[Sequence[Dictionary[str]], Memo]] = {}
+
+    def memo_of(self, columns: Sequence[Coded]) -> Memo:
+        """Return what is remembered of tails by the codes that these dictionaries give to texts."""
+        dictionaries = [column.values for column in columns]
+        key = tuple(map(id, dictionaries))
+        if key not in self._memos:
+            if len(self._memos) == _MEMOS_MAX:
+                self._memos.clear()
+            self._memos[key] = dictionaries, Memo((len(columns) + 2) // 2)  # held, so that ids stay theirs
+        return self._memos[key][1]
 
     def code(self, rule: int, product: str, dimensions: tuple[str | None, ...]) -> int:
         """Return the number of a tail; rule: index into Book.rules, below 0 for a line 0 without charge.
@@ -64,26 +77,57 @@ _dictionary_of = lru_cache(maxsize=4)(_Tails)  # a worker has one book
 
 
 def tails_of(
-    events: Events, event: NDArray[np.int64], rule: NDArray[np.int64], book: Book
+    events: Events, event: Int64s, rule: NDArray[np.integer[Any]], book: Book
 ) -> tuple[Int32s, Dictionary[Tail]]:
     """Encode what m lines share: one number a distinct (rule, product, dimension values).
 
-    event: int64[m], rows of events; rule: int64[m], index into Book.rules, below 0 as in `_Tails.code`.
+    event: int64[m], rows of events; rule: integers[m], index into Book.rules, below 0 as in `_Tails.code`.
     Returns int32[m] and the dictionary.
     """
-    columns = [events.product, *(events.attributes[name] for name in book.dimensions)]
-    zeros = 2 * len(book.currencies)
-    codes: list[NDArray[Any]] = [rule + zeros, *(column.codes[event] + 1 for column in columns)]
-    examples, combination = distinct(codes, [len(book.rules) + zeros, *(len(column.values) + 1 for column in columns)])
     if len(_dictionary_of(book)) > TAILS_MAX:
         _dictionary_of.cache_clear()
     tails = _dictionary_of(book)
-    numbers = []
-    texts = zip(*(column.take(event[examples]).rows() for column in columns), strict=True)
-    for number, (product, *dimensions) in zip(rule[examples].tolist(), texts, strict=True):
-        assert product is not None, "every event has a product"
-        numbers.append(tails.code(number, product, tuple(dimensions)))
-    return np.array(numbers, dtype=np.int32)[combination], tails
+    columns = [events.product, *(events.attributes[name] for name in book.dimensions)]
+    memo = tails.memo_of(columns)
+    codes = stacked([column.codes for column in columns], len(events))
+    found, key = np.empty(len(event), dtype=np.int32), np.empty(memo.keys.shape[1], dtype=np.int64)
+    line = 0
+    while line < len(event):
+        memo.make_room()
+        line, asked = _find(line, rule, event, codes, key, memo.keys, memo.answers, memo.questions, found)
+        for place, at in memo.questions[:asked].tolist():
+            row = event[at]
+            texts = [column.values[code] if (code := column.codes[row]) != MISSING else None for column in columns]
+            memo.answer(place, tails.code(int(rule[at]), str(texts[0]), tuple(texts[1:])))
+    return found, tails
+
+
+@compiled
+def _find(
+    start: int,
+    rule: NDArray[Any],
+    event: Int64s,
+    codes: Int32s,
+    key: Int64s,
+    keys: Int64s,
+    answers: Int32s,
+    questions: Int64s,
+    found: Int32s,
+) -> tuple[int, int]:
+    """Write the tails of lines from `start` on; returns the first line without one, and the questions."""
+    waiting, asked = len(event), 0
+    for line in range(start, len(event)):
+        key[:] = 0
+        key[0] = np.int64(rule[line]) << 32
+        for column in range(len(codes)):
+            code = np.int64(codes[column, event[line]]) & 0xFFFFFFFF
+            key[(column + 1) // 2] |= code << 32 if column % 2 else code
+        place = place_of(keys, answers, key)
+        found[line] = answers[place]
+        if found[line] < 0:
+            asked = noted(keys, answers, questions, asked, place, key, line)
+            waiting = min(waiting, line)
+    return waiting, asked
 
 
 def concat_tails(

@@ -41,6 +41,7 @@ class Dictionary(list[_Value]):
     def __init__(self, values: Iterable[_Value] = ()) -> None:
         super().__init__(values)
         self._derived: dict[object, Any] = {}
+        self._rooms: dict[object, NDArray[Any]] = {}
         self._derived_of_all: dict[object, tuple[int, Any]] = {}
         self._newest: tuple[int, int, Values[_Value]] = (0, 0, Values())
 
@@ -53,9 +54,26 @@ class Dictionary(list[_Value]):
         done = 0 if known is None else len(known)
         if known is None or done < len(self):
             new = what(self._since(done))
-            join = pa.concat_arrays if isinstance(new, pa.Array) else np.concatenate
-            known = self._derived[what] = new if known is None else join([known, new])
+            if known is None:
+                known = new
+            elif isinstance(new, pa.Array):
+                known = pa.concat_arrays([known, new])
+            else:
+                known = self._extended(what, known, new)
+            self._derived[what] = known
         return known
+
+    def _extended(self, what: object, known: NDArray[Any], new: NDArray[Any]) -> NDArray[Any]:
+        """Join two arrays, in one with room for more to come, so that each value is copied a few times at most."""
+        count = len(known) + len(new)
+        if new.dtype != known.dtype:
+            return np.concatenate([known, new])
+        room = self._rooms.get(what)
+        if room is None or len(room) < count or known.base is not room:
+            room = self._rooms[what] = np.empty((1 << count.bit_length(), *known.shape[1:]), dtype=known.dtype)
+            room[: len(known)] = known
+        room[len(known) : count] = new
+        return room[:count]
 
     def derived_of_all(self, what: Callable[[Self], _Whole]) -> _Whole:
         """Return `what(self)`, a function of all values together, computed again only once there are more of them."""
@@ -121,6 +139,14 @@ class Coded:
         """Decode to one string (or None) a row."""
         values = [*self.values, None]
         return [values[code] for code in self.codes.tolist()]
+
+
+def stacked(codes: Sequence[Int32s], length: int) -> Int32s:
+    """Return columns of codes as one array, int32[columns, length]."""
+    rows = np.empty((len(codes), length), dtype=np.int32)
+    for place, column in enumerate(codes):
+        rows[place] = column
+    return rows
 
 
 @attrs.frozen(eq=False)

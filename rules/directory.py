@@ -32,6 +32,11 @@ class Directory:
         """Return each account's currency, int32[n], index into the book's; MISSING where the book has no such price."""
         return self._currency[rows]
 
+    def currency_of(self, account: str) -> int:
+        """Return one account's currency, as `currency` does."""
+        row = MISSING if self.lookup is None else self.lookup.row(account)
+        return int(self._currency[row])
+
     def stated(self, texts: Sequence[str]) -> Int32s:
         """Return the currency of each text, one beyond the book's where it has no such price."""
         return np.fromiter(map(self._index.get, texts, repeat(len(self._index))), np.int32, len(texts))

@@ -20,3 +20,7 @@ class Lookup:
     def rows(self, texts: Sequence[str]) -> Int32s:
         """Return the row of each text, int32[texts], MISSING where it has none."""
         return np.fromiter(map(self._rows.get, texts, repeat(MISSING)), np.int32, len(texts))
+
+    def row(self, text: str) -> int:
+        """Return the row of one text, or MISSING."""
+        return self._rows.get(text, MISSING)

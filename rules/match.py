@@ -6,37 +6,39 @@ broadcast over the rows. Must not know prices beyond whether a rule has one.
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
-from math import prod
 from typing import Any, Final
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
 
 from rules.block import blocks_of, groups_read
 from rules.book import Book, Rule
-from rules.classes import NumberClasses, TextClasses, combined, distinct
-from rules.columns import MISSING, Coded, Int32s, Usage
+from rules.classes import NumberClasses, TextClasses, distinct
+from rules.columns import INT64_LIMIT, MISSING, Coded, Int32s, Int64s, Usage, stacked
+from rules.compiled import compiled
 from rules.condition import Condition, OneOf
+from rules.memo import ASKED, Memo, noted, place_of
+from rules.pool import Pool, What
 from rules.price.table import tables_of
 from rules.table import TableIndex
 
-CASES_MAX: Final = 1 << 21  # of a block whose winners stand in an array: 8 MB if all of them happened
-COMBINATIONS_MAX: Final = 1 << 17  # remembered of a block that has more cases: about 40 MB at ten columns
-_UNKNOWN: Final = 0  # in the array of winners, where _FIRST is added: nobody has won (MISSING) is 1, rule 0 is 2
-_FIRST: Final = 2
+COMBINATIONS_MAX: Final = 1 << 20  # remembered: about 50 MB
+# What a block's case is made up of: its own number, what is seen of a column, whether an earlier group has a line, ...
+_CONSTANT, _SIGHT, _EARLIER, _TIME, _QUANTITY, _CURRENCY = range(6)
 
 Names = tuple[str, ...]
 
 
 @attrs.frozen(eq=False)
 class Matched:
-    """The winners: `winners[:, g]` holds the index of the rule that won in group g, or -1; int32[n, groups].
+    """The winners: `winners[g]` holds the index of the rule that won in group g, or -1; int32[groups, n].
 
-    rows: finds, for a table's index, its row for each event (int32[n], MISSING where there is none).
+    column: gives the column of some names (the combined keys of several); rows: finds, for a table's index, its row for
+    each event (int32[n], MISSING where there is none).
     """
 
     winners: Int32s
+    column: Callable[[Names], Coded]
     rows: Callable[[TableIndex], Int32s]
 
 
@@ -44,28 +46,103 @@ class Matcher:
     """Finds the winning rules of a book; holds bounded memos that never change a result."""
 
     def __init__(self, book: Book) -> None:
-        currencies = book.currencies
-        self._groups = [[_Block(rules, currencies) for rules in blocks_of(members)] for _, members in _by_group(book)]
+        self._currencies = book.currencies
+        self._groups = len(book.groups)
+        self._blocks = [_Block(g, rules) for g, members in _by_group(book) for rules in blocks_of(members)]
+        sights = [sight for block in self._blocks for sight in block.sights]
+        self._pool = Pool([(sight.what, sight.missing) for sight in sights])
+        names = list(dict.fromkeys(sight.names for sight in sights))
+        self._names = names
+        self._names_of = [sight.names for sight in sights]
+        self._field_of = np.array([names.index(one) for one in self._names_of], dtype=np.int64)
+        self._plan()
+
+    def _plan(self) -> None:
+        """Write down how the key of each block's case is made up of numbers."""
+        parts, bounds, ends, width = [], [0], [0], 1
+        self._classes = [block.quantity for block in self._blocks if block.quantity.count > 1]
+        sight, quantity = 0, 0
+        for number, block in enumerate(self._blocks):
+            found = [(_CONSTANT, number, len(self._blocks))]
+            for one in block.sights:
+                found.append((_SIGHT, sight, one.count))
+                sight += 1
+            found += [(_EARLIER, group, 2) for group in block.earlier_groups]
+            found.append((_TIME, number, len(block.ends_us) + 1))
+            if block.quantity.count > 1:
+                found.append((_QUANTITY, quantity, block.quantity.count))
+                quantity += 1
+            found.append((_CURRENCY, 0, len(self._currencies)))
+            word, size = 0, 1
+            for kind, which, count in found:
+                if count == 1:
+                    continue
+                if size * count > INT64_LIMIT - 1:
+                    word, size = word + 1, 1
+                parts.append((kind, which, word, size))
+                size *= count
+            width = max(width, word + 1)
+            bounds.append(len(parts))
+            ends.append(ends[-1] + len(block.ends_us))
+        self._memo = Memo(width)
+        self._parts = np.array(parts, dtype=np.int64).reshape(-1, 4)
+        groups = [block.group for block in self._blocks]
+        self._bounds = np.array([bounds, ends, [*groups, self._groups]], dtype=np.int64)
+        self._ends_us = np.concatenate([np.zeros(0, dtype=np.int64), *(block.ends_us for block in self._blocks)])
 
     def match(self, usage: Usage, currency: Int32s) -> Matched:
         """Return the winner of every group for every event; currency: int32[n], index into the book's currencies."""
-        sought = _Sought(usage, currency)
-        winners: list[Int32s] = []
-        for blocks in self._groups:
-            # As unsigned integers, so that MISSING comes after every rule.
-            first = blocks[0].winners(sought, winners).view(np.uint32)
-            for block in blocks[1:]:
-                first = np.minimum(first, block.winners(sought, winners).view(np.uint32))
-            winners.append(first.view(np.int32))
-        return Matched(np.stack(winners, axis=1), sought.rows)
+        sought = _Sought(usage)
+        self._pool.update([sought.column(names) for names in self._names_of])
+        codes = stacked([sought.column(names).codes for names in self._names], len(usage))
+        classes = np.empty((len(self._classes), len(usage)), dtype=np.int64)
+        for place, one in enumerate(self._classes):
+            classes[place] = one.classes(usage.quantity)
+        winners = np.empty((self._groups, len(usage)), dtype=np.int32)
+        memo = self._memo
+        if len(memo) > COMBINATIONS_MAX:
+            memo.clear()
+        key = np.empty(memo.keys.shape[1], dtype=np.int64)
+        row = 0
+        while row < len(usage):
+            memo.make_room()
+            row, asked = _find(
+                row,
+                self._parts,
+                self._bounds,
+                self._ends_us,
+                codes,
+                self._field_of,
+                self._pool.first,
+                self._pool.numbers,
+                usage.time_us,
+                classes,
+                currency,
+                key,
+                memo.keys,
+                memo.answers,
+                memo.questions,
+                winners,
+            )
+            for place, at in memo.questions[:asked].tolist():
+                block, event = divmod(at, len(usage))
+                memo.answer(place, self._evaluate(self._blocks[block], usage, event, currency, winners[:, event]))
+        return Matched(winners, sought.column, sought.rows)
+
+    def _evaluate(self, block: "_Block", usage: Usage, row: int, currency: Int32s, won: Int32s) -> int:
+        """Evaluate the rules of a block for one event, as the book's format says."""
+        ask = asker(usage, row)
+        time_us = int(usage.time_us[row])
+        own, earlier = self._currencies[currency[row]], won.tolist()
+        candidates = ((i, rule) for i, rule in block.candidates.of(ask) if rule.currency == own)
+        return next((i for i, rule in candidates if wins(rule, ask, time_us, earlier)), MISSING)
 
 
 class _Sought:
     """What is looked up for one batch of usage: columns by name or names, and rows of tables, each once."""
 
-    def __init__(self, usage: Usage, currency: Int32s) -> None:
+    def __init__(self, usage: Usage) -> None:
         self.usage = usage
-        self.currency = currency
         self._columns: dict[Names, Coded] = {}
         self._rows: dict[TableIndex, Int32s] = {}
 
@@ -80,85 +157,111 @@ class _Sought:
         return self._rows[index]
 
 
-class _Block:
-    """Some rules of one group, evaluated together; remembers the winner of each combination of classes."""
+@attrs.frozen(eq=False)
+class _Sight:
+    """What some rules see of one column: the number of each value, below `count`, and of a missing one."""
 
-    def __init__(self, rules: Sequence[tuple[int, Rule]], currencies: Sequence[str]) -> None:
-        self._candidates = _Candidates(rules)
-        self._currencies = currencies
-        self._earlier_groups = sorted({group for _, rule in rules for group in groups_read(rule)})
+    names: Names
+    what: What
+    missing: int
+    count: int
+
+
+class _Block:
+    """Some rules of one group, evaluated together, and what their outcome depends on."""
+
+    def __init__(self, group: int, rules: Sequence[tuple[int, Rule]]) -> None:
+        self.group = group
+        self.candidates = _Candidates(rules)
+        self.earlier_groups = sorted({group for _, rule in rules for group in groups_read(rule)})
         conditions: dict[str, list[Condition]] = {}
         for _, rule in rules:
             for name, condition in rule.when.items():
                 conditions.setdefault(name, []).append(condition)
-        self._quantity = NumberClasses(conditions.pop("quantity", []))
-        self._columns = {name: TextClasses(found) for name, found in conditions.items()}
+        self.quantity = NumberClasses(conditions.pop("quantity", []))
+        columns = {name: TextClasses(found) for name, found in conditions.items()}
         # Of tables with empty cells in the same rows one is enough.
         tables = list(tables_of(rule.price for _, rule in rules))
-        masks = {(table.index, table.priced.tobytes()): table.priced for table in dict.fromkeys(tables)}
-        self._priced = [(index, priced) for (index, _), priced in masks.items()]
+        masks = {(table.index, table.priced.tobytes()): table for table in dict.fromkeys(tables)}
+        self.sights = [
+            *(_Sight((name,), found.of, 0, found.count) for name, found in columns.items()),
+            *(_Sight(table.index.names, table.are_priced, 0, 2) for table in masks.values()),
+        ]
         ends = {end for _, rule in rules for end in (rule.from_us, rule.until_us) if end is not None}
-        self._ends_us = np.array(sorted(ends), dtype=np.int64)
-        self._sizes = [
-            *(column.count for column in self._columns.values()),
-            *(2 for _ in (*self._priced, *self._earlier_groups)),
-            len(self._ends_us) + 1,
-            self._quantity.count,
-            len(currencies),
-        ]
-        self._forget()
+        self.ends_us = np.array(sorted(ends), dtype=np.int64)
 
-    def winners(self, sought: _Sought, won: Sequence[Int32s]) -> Int32s:
-        """Return the first rule that wins for each event, or MISSING; won: the winners of the groups before."""
-        usage = sought.usage
-        codes: list[NDArray[Any]] = [
-            *(sought.column((name,)).derived(column.of, 0) for name, column in self._columns.items()),
-            *(priced[sought.rows(index)] for index, priced in self._priced),
-            *(won[group] != MISSING for group in self._earlier_groups),
-            np.searchsorted(self._ends_us, usage.time_us, side="right"),
-            self._quantity.classes(usage.quantity),
-            sought.currency,
-        ]
-        if self._by_case is None:
-            return self._remembered(codes, sought, won)
-        cases, _ = combined(codes, self._sizes)
-        found = self._by_case[cases]
-        new = np.flatnonzero(found == _UNKNOWN)
-        if len(new):
-            _, examples = np.unique(cases[new], return_index=True)
-            for row in new[examples].tolist():
-                self._by_case[cases[row]] = self._evaluate(sought, row, won) + _FIRST
-            found = self._by_case[cases]
-        return found - np.int32(_FIRST)
 
-    def _forget(self) -> None:
-        """Begin anew: an array over all cases where that is small, else a dict."""
-        cases = prod(self._sizes)
-        # Zeros take no memory before they are written to.
-        self._by_case = np.zeros(cases, dtype=np.int32) if cases <= CASES_MAX else None
-        self._by_codes: dict[tuple[int, ...], int] = {}
+@compiled
+def _find(  # noqa: C901, PLR0912 - every kind of part
+    start: int,
+    parts: Int64s,
+    bounds: Int64s,
+    ends_us: Int64s,
+    codes: Int32s,
+    field_of: Int64s,
+    first: Int64s,
+    numbers: Int64s,
+    time_us: Int64s,
+    classes: Int64s,
+    currency: Int32s,
+    key: Int64s,
+    keys: Int64s,
+    answers: Int32s,
+    questions: Int64s,
+    winners: Int32s,
+) -> tuple[int, int]:
+    """Write the winners of events from `start` on; returns the first event without all of them, and the questions."""
+    groups, events = winners.shape
+    blocks = bounds.shape[1] - 1
+    waiting, asked = events, 0
+    for at in range(start, events):
+        for group in range(groups):
+            winners[group, at] = MISSING
+        for block in range(blocks):
+            key[:] = 0
+            known = True
+            for part in range(bounds[0, block], bounds[0, block + 1]):
+                kind, which = parts[part, 0], parts[part, 1]
+                number = which
+                if kind == _SIGHT:
+                    number = numbers[first[which] + codes[field_of[which], at]]
+                elif kind == _EARLIER:
+                    known = known and winners[which, at] != ASKED
+                    number = 1 if winners[which, at] >= 0 else 0
+                elif kind == _TIME:
+                    number = _passed(ends_us, bounds[1, which], bounds[1, which + 1], time_us[at])
+                elif kind == _QUANTITY:
+                    number = classes[which, at]
+                elif kind == _CURRENCY:
+                    number = currency[at]
+                key[parts[part, 2]] += number * parts[part, 3]
+            won = ASKED
+            if known:
+                place = place_of(keys, answers, key)
+                won = answers[place]
+                if won < MISSING:
+                    asked = noted(keys, answers, questions, asked, place, key, block * events + at)
+                    won = ASKED
+            group = bounds[2, block]
+            best = winners[group, at]
+            if won == ASKED or (best != ASKED and won >= 0 and (best < 0 or won < best)):
+                winners[group, at] = won
+            if won == ASKED:
+                waiting = min(waiting, at)
+    return waiting, asked
 
-    def _remembered(self, codes: Sequence[NDArray[Any]], sought: _Sought, won: Sequence[Int32s]) -> Int32s:
-        if len(self._by_codes) > COMBINATIONS_MAX:
-            self._forget()
-        examples, combination = distinct(codes, self._sizes)
-        keys = zip(*(code[examples].tolist() for code in codes), strict=True)
-        found = []
-        for key, row in zip(keys, examples.tolist(), strict=True):
-            winner = self._by_codes.get(key)
-            if winner is None:
-                winner = self._by_codes[key] = self._evaluate(sought, row, won)
-            found.append(winner)
-        return np.array(found, dtype=np.int32)[combination]
 
-    def _evaluate(self, sought: _Sought, row: int, won: Sequence[Int32s]) -> int:
-        """Evaluate the rules for one event, as the book's format says."""
-        ask = asker(sought.usage, row)
-        time_us = int(sought.usage.time_us[row])
-        currency = self._currencies[sought.currency[row]]
-        earlier = [int(winners[row]) for winners in won]
-        candidates = ((i, rule) for i, rule in self._candidates.of(ask) if rule.currency == currency)
-        return next((i for i, rule in candidates if wins(rule, ask, time_us, earlier)), MISSING)
+@compiled
+def _passed(ends_us: Int64s, start: int, stop: int, time_us: int) -> int:
+    """Return how many of some ascending ends are not after a time."""
+    low, high = start, stop
+    while low < high:
+        middle = (low + high) // 2
+        if ends_us[middle] <= time_us:
+            low = middle + 1
+        else:
+            high = middle
+    return low - start
 
 
 def wins(rule: Rule, ask: Callable[[str], str | None], time_us: int, won: Sequence[int]) -> bool:

@@ -4,7 +4,7 @@ Owns the order in which groups are priced and events rejected. Pure: the same ev
 whatever else is in the batch and whatever was priced before.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from rules.payer import Payers
 from rules.period import Per
 from rules.price.cumulative import CumulativePrice
 from rules.quote import quoted
+from rules.sheet import Sheet
 from rules.table import TableIndex
 
 OVERFLOW: Final = "the quantity or the amount has more than 26 digits before the point"
@@ -39,6 +40,7 @@ class Pricer:
         self.book = book
         self._directory = Directory(book)
         self._matcher = Matcher(book)
+        self._sheet = Sheet(book, self._directory)
         self._lanes, self._lane_of_rule, self._position_of_rule = lanes_of(book)
 
     def price(self, usage: Usage) -> Priced:
@@ -46,6 +48,9 @@ class Pricer:
         payers = Payers(usage.account)
         currency = self._directory.currency(payers.rows(usage.account.codes, self._directory.lookup))
         matched = self._matcher.match(usage, np.maximum(currency, 0))
+        lines = self._sheet.lines(usage, matched, currency)
+        if lines is not None:
+            return Priced(lines, list(_unmatched(usage, matched)))
         batch = _Batch(usage, matched, payers, self._directory, currency, self.book.contracts)
         batch.refuse_currencies(self.book)
         for group in range(len(self.book.groups)):
@@ -86,7 +91,7 @@ class _Batch:
         self._directory = directory
         self._currency = currency
         self._contracts = contracts
-        self.winners: list[Int32s] = list(np.ascontiguousarray(matched.winners.T))
+        self.winners: list[Int32s] = list(matched.winners)
         self.alive: Bools = np.ones(len(usage), dtype=bool)
         self._measures = Measures(usage)
         self._counting = Counting(usage)
@@ -116,10 +121,9 @@ class _Batch:
 
     def refuse_unmatched(self) -> None:
         """Reject events for which no rule won in any group."""
-        unmatched = self.alive & (self._matched.winners == MISSING).all(axis=1)
-        for row in np.flatnonzero(unmatched).tolist():
-            product = self._usage.product
-            self._reject(row, "no_rule", f"no rule charges the product {quoted(product.values[product.codes[row]])}")
+        for reject in _unmatched(self._usage, self._matched):
+            if self.alive[reject.event]:
+                self._reject(reject.event, reject.reason, reject.detail)
 
     def charge(self, group: int, lane: Lane, rows: Rows, positions: Int32s) -> None:
         """Price the rows that rules of one lane have won; rows that fail are rejected and left out."""
@@ -239,3 +243,11 @@ class _Batch:
         for shown, units in zip(self._shown, rescaled, strict=True):
             quantities[shown.rows, shown.group] = units
         return Decimals(quantities[made], scale)
+
+
+def _unmatched(usage: Usage, matched: Matched) -> Iterator[Reject]:
+    """Yield a reject for each event for which no rule won in any group."""
+    product = usage.product
+    for row in np.flatnonzero(matched.winners.max(axis=0) == MISSING).tolist():
+        detail = f"no rule charges the product {quoted(product.values[product.codes[row]])}"
+        yield Reject(row, "no_rule", detail)

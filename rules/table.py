@@ -80,5 +80,9 @@ class Table:
         """Tell whether the event's row exists and its cell is not empty."""
         return bool(self.priced[self.index.find(key_of(self.index.names, ask))])
 
+    def are_priced(self, keys: Sequence[Any]) -> NDArray[np.bool_]:
+        """Tell of each key whether its row exists and its cell is not empty."""
+        return self.priced[self.index.keys.rows(keys)]
+
     def __repr__(self) -> str:
         return f"Table({self.index.file!r}, {self.column!r})"

@@ -42,16 +42,13 @@ def rounded_product(left: Units, right: Units, ratio: Fraction, rounding: Roundi
     """
     ratio *= 10**rounding.places
     step = 10 ** (PICO_PLACES - rounding.places)
-    # The largest |left * right| for which both the numerator and the final result stay in range.
-    product_max = min(_SAFE // ratio.numerator, (_SAFE // step - 1) * ratio.denominator // ratio.numerator)
-    if max(ratio.numerator, ratio.denominator) >= _SAFE:
-        product_max = -1  # not even zero: the ratio itself does not fit int64
+    limit = product_max(ratio, rounding)
     left_max, right_max = _magnitude(left), _magnitude(right)
-    if max(left_max, 1) * max(right_max, 1) <= product_max:
+    if max(left_max, 1) * max(right_max, 1) <= limit:
         exact: Units = _round(_int64(left) * _int64(right), ratio, rounding.mode) * step
         return exact
     left, right = np.broadcast_arrays(left, right)
-    bound = product_max // max(right_max, 1) or -1
+    bound = limit // max(right_max, 1) or -1
     narrow = ((left >= -bound) & (left <= bound)).astype(bool)
     wide = _round(left[~narrow].astype(object) * right[~narrow].astype(object), ratio, rounding.mode) * step
     fits = bool((abs(wide) < INT64_LIMIT).all())
@@ -61,6 +58,17 @@ def rounded_product(left: Units, right: Units, ratio: Fraction, rounding: Roundi
     )
     result[~narrow] = wide
     return result
+
+
+def product_max(ratio: Fraction, rounding: Rounding) -> int:
+    """Return the largest |left * right| for which all steps of rounding it stay in range of int64, -1 if none does.
+
+    ratio: of the product to units of 10**-places.
+    """
+    if max(ratio.numerator, ratio.denominator) >= _SAFE:
+        return -1  # not even zero: the ratio itself does not fit int64
+    step = 10 ** (PICO_PLACES - rounding.places)
+    return min(_SAFE // ratio.numerator, (_SAFE // step - 1) * ratio.denominator // ratio.numerator)
 
 
 def _magnitude(units: Units) -> int:

@@ -18,7 +18,8 @@ def coded(interner, texts, hashes=None):
     start[missing] = stop[missing] = -1
     digests = [xxh64_intdigest(one) for one in encoded] if hashes is None else hashes
     data = np.frombuffer(b"".join(encoded) + b"\0", dtype=np.uint8)
-    return interner.coded(data, start, stop, np.array(digests, dtype=np.uint64))
+    (column,) = interner.coded(data, start[None], stop[None], np.array([digests], dtype=np.uint64))
+    return column
 
 
 @settings(deadline=None)  # the first call compiles
@@ -28,8 +29,9 @@ def test_rows_come_back_and_numbers_stay(batches):
     interner = Interner()
     columns = [coded(interner, batch) for batch in batches]
     assert [column.rows() for column in columns] == batches
-    assert len(set(interner.dictionary)) == len(interner.dictionary)
-    assert all(column.values is interner.dictionary for column in columns)
+    (dictionary,) = interner.dictionaries
+    assert len(set(dictionary)) == len(dictionary)
+    assert all(column.values is dictionary for column in columns)
 
 
 def test_texts_with_equal_hashes_stay_apart():
@@ -56,3 +58,35 @@ def test_a_full_dictionary_is_begun_anew(count):
     after = coded(interner, ["x"])
     assert (after.values is before.values) == (count < TEXTS_MAX)
     assert (before.rows()[:2], after.rows()) == (["0", "1"], ["x"])
+
+
+def test_columns_share_a_dictionary_or_have_their_own():
+    """An account that an attribute names would be another one than the account of events."""
+    data = np.frombuffer(b"abab", dtype=np.uint8)
+    start = np.array([[0, 1], [2, -1], [3, 2]], dtype=np.int64)
+    hashes = np.array([[1, 2], [1, 0], [2, 1]], dtype=np.uint64)
+    interner = Interner([0, 1, 0])
+    account, product, payer = interner.coded(data, start, start + 1, hashes)
+    assert (account.rows(), product.rows(), payer.rows()) == (["a", "b"], ["a", None], ["b", "a"])
+    assert account.values is payer.values
+    assert account.values is not product.values
+    assert (list(account.values), list(product.values)) == (["a", "b"], ["a"])
+
+
+def test_only_the_full_dictionary_is_begun_anew():
+    """What is known of countries would be computed again because of many accounts."""
+    interner = Interner([0, 1])
+    texts = [f"{number}" for number in range(TEXTS_MAX)]
+    stop = np.cumsum([len(text) for text in texts], dtype=np.int64)
+    start = stop - np.array([len(text) for text in texts])
+    data = np.frombuffer("".join(texts).encode(), dtype=np.uint8)
+    hashes = np.array([xxh64_intdigest(text.encode()) for text in texts], dtype=np.uint64)
+    one = np.zeros_like(start)
+    many, few = interner.coded(
+        data, np.array([start, one]), np.array([stop, one + 1]), np.array([hashes, one.astype(np.uint64)])
+    )
+    interner.renew()
+    assert [later is before.values for later, before in zip(interner.dictionaries, (many, few), strict=True)] == [
+        False,
+        True,
+    ]

@@ -168,8 +168,7 @@ def test_small_memos_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     batches = [usage_of(book, events[i : i + 20]) for i in range(0, 200, 20)]
     expected = [lines_of(book, Pricer(book).price(batch)) for batch in batches]
     monkeypatch.setattr(rules.classes, "MEMO_VALUES_MAX", 3)
-    for cases_max, merged_max in ((rules.match.CASES_MAX, 0), (3, 0), (3, rules.block.MERGED_MAX)):
-        monkeypatch.setattr(rules.match, "CASES_MAX", cases_max)
+    for merged_max in (0, rules.block.MERGED_MAX):
         monkeypatch.setattr(rules.block, "MERGED_MAX", merged_max)
         monkeypatch.setattr(rules.match, "COMBINATIONS_MAX", 3)
         pricer = Pricer(book)
