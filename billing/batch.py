@@ -10,9 +10,10 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from billing.charge import Bools, Charges
+from billing.charge import Charges
+from billing.cut import cut
 from billing.event import Rejected
-from sharding.route import route, route_bytes
+from sharding.route import NO_ATTRIBUTES, route, route_bytes
 from sharding.shardmap import ShardMap
 
 
@@ -135,16 +136,17 @@ def route_charges(spans: Spans, charges: Charges, rejects: Sequence[Rejected], s
         charges.account.values.derived(shardmap.homes),
         charges.account.codes,
         charges.key.to_pylist() if shardmap.spreads else None,
-        {name: column.rows() for name, column in charges.attributes.items()},
+        {name: column.rows() for name, column in charges.attributes.items()} if shardmap.spreads else NO_ATTRIBUTES,
     )
     by_shard: list[list[Rejected]] = [[] for _ in shardmap.shards]
     for reject in rejects:
         by_shard[_shard_of(reject, shardmap)].append(reject)
-    slices = []
-    for shard in range(len(shardmap.shards)):
-        mask: Bools = routed.shard == shard
-        slices.append(Slice(spans, charges.take(mask), routed.slot[mask], by_shard[shard]))
-    return slices
+    shares = cut(charges, routed.shard, len(shardmap.shards))
+    slot = routed.slot[shares.rows]
+    return [
+        Slice(spans, shares.share(shard), slot[shares.parts[shard] : shares.parts[shard + 1]], by_shard[shard])
+        for shard in range(len(shardmap.shards))
+    ]
 
 
 def _shard_of(reject: Rejected, shardmap: ShardMap) -> int:

@@ -15,7 +15,7 @@ from billing.batch import Slice
 from billing.charge import Bools, Charges
 from billing.event import Rejected
 from billing.moment import DAY_US
-from billing.order import repeated
+from billing.order import Order
 from billing.voids import Known, Target, uncounted_rule
 from billing.wire import Reason
 from rules.book import Book
@@ -62,16 +62,42 @@ class _Seen:
 
 
 def distinct(
-    batch: Slice, book: Book, existing: Mapping[PartKey, Known], refusals: Mapping[Place, tuple[Reason, str]]
+    batch: Slice,
+    book: Book,
+    existing: Mapping[PartKey, Known],
+    refusals: Mapping[Place, tuple[Reason, str]],
+    order: Order,
 ) -> tuple[Bools, Bools, list[Rejected], dict[int, Target]]:
-    """Return which parts to write, which others go to quarantine, their rejects (one an event), and voids' targets."""
+    """Return which parts to write, which others go to quarantine, their rejects (one an event), and voids' targets.
+
+    order: of the parts of the batch.
+    """
+    keep = np.ones(len(batch.charges), dtype=np.bool_)
+    refused = np.zeros(len(batch.charges), dtype=np.bool_)
+    if not (existing or refusals or order.voids) and order.twins is None:  # as in most batches
+        return keep, refused, [], {}
+    rows = _suspicious(batch.charges, existing, refusals, order)
+    rejects, targets = _sifted(batch, book, existing, refusals, rows, keep, refused)
+    if rejects:
+        refused |= _all_of(batch.charges, rejects)
+        keep &= ~refused
+    return keep, refused, list(rejects.values()), targets
+
+
+def _sifted(
+    batch: Slice,
+    book: Book,
+    existing: Mapping[PartKey, Known],
+    refusals: Mapping[Place, tuple[Reason, str]],
+    rows: NDArray[np.intp],
+    keep: Bools,
+    refused: Bools,
+) -> tuple[dict[Place, Rejected], dict[int, Target]]:
+    """Mark those of the rows, in log order, that are not to be kept; return rejects, and what voids take back."""
     charges = batch.charges
-    keep = np.ones(len(charges), dtype=np.bool_)
-    refused = np.zeros(len(charges), dtype=np.bool_)
     rejects: dict[Place, Rejected] = {}
     targets: dict[int, Target] = {}
     seen = {key: _Seen(known.digest, known, known.voided) for key, known in existing.items()}
-    rows = _suspicious(charges, existing, refusals)
     for row, key in zip(rows.tolist(), _part_keys(batch, rows), strict=True):
         place = int(charges.partition[row]), int(charges.offset[row])
         digest, found = int(charges.digest[row]), seen.get(key)
@@ -94,10 +120,7 @@ def distinct(
         if why is not None:
             refused[row] = True
             rejects.setdefault(place, Rejected(*place, key.account, *why, charges.payload[row]))
-    if rejects:
-        refused |= _all_of(charges, rejects)
-        keep &= ~refused
-    return keep, refused, list(rejects.values()), targets
+    return rejects, targets
 
 
 def _all_of(charges: Charges, rejects: Collection[Place]) -> Bools:
@@ -115,15 +138,17 @@ def _uncounted(charges: Charges, row: int, target: Target, book: Book) -> tuple[
     return Reason.UNCOUNTED, f"the event was counted by rule {rule}, which does not price it any more; correct the book"
 
 
-def _suspicious(charges: Charges, existing: Mapping[PartKey, Known], refusals: Collection[Place]) -> NDArray[np.intp]:
+def _suspicious(
+    charges: Charges, existing: Mapping[PartKey, Known], refusals: Collection[Place], order: Order
+) -> NDArray[np.intp]:
     """Return the parts that may not be written, or are voids, in log order.
 
     The others: the key stands twice, or is known, or is refused.
     """
-    mask = repeated(charges.key) | charges.void
+    mask = charges.void if order.twins is None else charges.void | order.twins
     if existing:
         known = pa.array(sorted({key.key for key in existing}), type=pa.string())
-        mask |= pc.is_in(charges.key, value_set=known).to_numpy(zero_copy_only=False)
+        mask = mask | pc.is_in(charges.key, value_set=known).to_numpy(zero_copy_only=False)
     for partition, offset in refusals:
-        mask |= (charges.partition == partition) & (charges.offset == offset)
+        mask = mask | (charges.partition == partition) & (charges.offset == offset)
     return np.flatnonzero(mask)

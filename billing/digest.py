@@ -77,3 +77,9 @@ def _mixed(value: Any) -> Any:  # noqa: ANN401 - uint64 or a column of them
 
 
 mixed: Final = compiled(_mixed)
+
+
+@compiled
+def line_checksum(digest: Any, line: int, pico: Any) -> Any:  # noqa: ANN401 - uint64, not int
+    """Hash one line as `line_checksums` does; pico: its amount in 1e-12 mod 2^64."""
+    return mixed(digest ^ (pico * _QUANTITY) ^ (np.uint64(line) << np.uint64(32)))

@@ -4,6 +4,7 @@ Owns what a transaction is made of. A transaction with cumulative prices is fini
 its store, with a pure call between two packets (`Transaction.settled`). Must not know SQL text or connections.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -16,15 +17,18 @@ from billing.charge import Bools, Charges
 from billing.credit_rows import CreditRow, credit_rows
 from billing.dedupe import PartKey, Place, distinct
 from billing.event import Rejected
+from billing.order import Order, part_order
 from billing.rows import NO_ROWS, BalanceColumns, RecordColumns, RollupColumns, table_rows
 from billing.tiers import NO_TIERS, Counted, TierColumns, TierKeys, count
 from billing.voids import Known, Target, settle_in_order, taken_back
 from billing.wire import Reason
 from rules.book import Book
-from rules.columns import Decimals, Int64s
+from rules.columns import Decimals, Int32s, Int64s
+from rules.compiled import compiled
 from rules.cumulative import Used
 
 _OVERFLOW: Final = "the quantity or the amount has more than 26 digits before the point"
+_COUNTS: Final = 4  # of each partition's parts
 
 
 @attrs.frozen
@@ -57,6 +61,7 @@ class Draft:
     existing: Mapping[PartKey, Known]
     poison: Mapping[Place, str]
     overflowing: frozenset[Place]
+    order: Order
 
 
 @attrs.frozen(eq=False)
@@ -105,7 +110,7 @@ class Transaction:
             return self._without(places, before)
         amount = _replaced(draft.charges.amount, counted.line, after.amount)
         charges = attrs.evolve(draft.charges, amount=amount)
-        records, rollups, balances = table_rows(charges, draft.slot, draft.book)
+        records, rollups, balances = table_rows(charges, draft.slot, draft.book, draft.order)
         tiers = TierColumns(counted.keys, after.used)
         return attrs.evolve(self, records=records, rollups=rollups, balances=balances, tiers=tiers, draft=None)
 
@@ -148,16 +153,20 @@ def fold(
     """
     refusals = dict.fromkeys(overflowing, (Reason.OVERFLOW, _OVERFLOW))
     refusals |= {place: (Reason.STORE_REJECTED, words) for place, words in poison.items()}
-    keep, refused, rejects, targets = distinct(batch, book, existing, refusals)
+    order = part_order(batch.charges, batch.slot)
+    keep, refused, rejects, targets = distinct(batch, book, existing, refusals, order)
     quarantine = sorted([*batch.rejects, *rejects], key=lambda one: (one.partition, one.offset))
     moves = _moves(batch, keep, refused, quarantine)
-    charges, reverses = taken_back(batch.charges.take(keep), _renumbered(targets, keep))
-    slot = batch.slot[keep]
+    charges, slot = batch.charges, batch.slot
+    if not keep.all():
+        charges, slot = charges.take(keep), slot[keep]
+        order = part_order(charges, slot)
+    charges, reverses = taken_back(charges, _renumbered(targets, keep))
     counted = count(charges, slot, book)
     draft = None
     if counted is not None:
-        draft = Draft(counted, charges, reverses, slot, batch, book, existing, dict(poison), overflowing)
-    records, rollups, balances = table_rows(charges, slot, book) if draft is None else NO_ROWS
+        draft = Draft(counted, charges, reverses, slot, batch, book, existing, dict(poison), overflowing, order)
+    records, rollups, balances = table_rows(charges, slot, book, order) if draft is None else NO_ROWS
     return Transaction(
         log=log,
         map_version=map_version,
@@ -197,20 +206,46 @@ def _replaced_integers(column: Int64s, rows: NDArray[np.intp], values: Int64s) -
 
 
 def _moves(batch: Slice, keep: Bools, refused: Bools, quarantine: Sequence[Rejected]) -> list[CursorMove]:
-    charges = batch.charges
-    moves = []
-    for partition, span in sorted(batch.spans.items()):
-        here = charges.partition == partition
-        home = here & charges.home
-        moves.append(
-            CursorMove(
-                partition,
-                span.start,
-                span.stop,
-                accepted=int((home & keep).sum()),
-                duplicates=int((home & ~keep & ~refused).sum()),
-                quarantined=sum(reject.partition == partition for reject in quarantine),
-                time_us_max=int(charges.time_us[here].max()) if here.any() else None,
-            )
+    spans, charges = sorted(batch.spans.items()), batch.charges
+    counts = np.zeros((len(spans), _COUNTS), dtype=np.int64)
+    partitions = np.array([partition for partition, _ in spans], dtype=np.int64)
+    _count_events(charges.partition, charges.home, keep, refused, charges.time_us, partitions, counts)
+    quarantined = Counter(reject.partition for reject in quarantine) if quarantine else {}
+    return [
+        CursorMove(
+            partition,
+            span.start,
+            span.stop,
+            accepted,
+            duplicates,
+            quarantined.get(partition, 0),
+            latest if any_ else None,
         )
-    return moves
+        for (partition, span), (accepted, duplicates, any_, latest) in zip(spans, counts.tolist(), strict=True)
+    ]
+
+
+@compiled
+def _count_events(
+    partition: Int32s, home: Bools, keep: Bools, refused: Bools, time_us: Int64s, partitions: Int64s, counts: Int64s
+) -> None:
+    """Count the parts of each partition: accepted at home, repeats at home, all; and tell their latest time.
+
+    partitions: int64[p], ascending; counts: int64[p, 4].
+    """
+    for part in range(len(partition)):
+        low, high = 0, len(partitions)
+        while low < high:
+            place = (low + high) // 2
+            if partitions[place] < partition[part]:
+                low = place + 1
+            else:
+                high = place
+        if low == len(partitions) or partitions[low] != partition[part]:
+            continue
+        if home[part] and keep[part]:
+            counts[low, 0] += 1
+        elif home[part] and not refused[part]:
+            counts[low, 1] += 1
+        counts[low, 2] += 1
+        counts[low, 3] = max(counts[low, 3], time_us[part])

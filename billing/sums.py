@@ -1,75 +1,192 @@
-"""Sums: lines with equal keys are added up exactly, in one pass over each column.
+"""Sums: lines with equal keys are added up exactly, in one pass over the lines for all tables.
 
-Owns the numbering of keys and the additions. Must not know what is added.
+Owns the additions and the order of what they make. Must not know what the tables are called.
 """
 
-from typing import Any
+from typing import Final
 
+import attrs
 import numpy as np
-from numpy.typing import NDArray
 
-from rules.columns import Decimals, Int64s, widened
+from billing.digest import UInt64s
+from billing.lines import AMOUNT, CHECKSUM, EVENTS, GROUP, LIMBS, QUANTITY, TAIL, TIME_US, Lines, limbs, whole
+from billing.moment import DAY_US, HOUR_US, SECOND_US
+from rules.columns import Decimals, Int64s, Units
 from rules.compiled import compiled, item, put
 
+HOURLY, DAILY, MONTHLY, EVER = range(4)  # how long the time is whose lines are added up
+_INT64_MAX: Final = 2**63 - 1
+_LINE, _WAY, _START, _RANK, _EVENTS, _CHECKSUM, _FIRST = range(7)  # rows of what is added up; numbers last
 
-def numbered(group: Int64s, key: Int64s) -> tuple[Int64s, Int64s]:
-    """Give the distinct (group, key) of n lines ascending numbers; groups ascend already.
 
-    Returns int64[n], the number of each line, and a line of each number.
+@attrs.frozen(eq=False)
+class Sums:
+    """Rows that lines were added up to, in order of group, way, time and rank.
+
+    line: int64[k], a line of each row; way: int64[k]; start: int64[k], of its hour,
+    day or month in seconds since 1970-01-01 UTC; rank: int64[k]; events: int64[k]; quantity, amount: k decimals;
+    checksum: uint64[k].
     """
-    row, first, label, place_of = np.empty((4, len(key)), dtype=np.int64)
-    count = _number_rows(group, key, row, first, label, place_of)
-    return row, first[:count]
+
+    line: Int64s
+    way: Int64s
+    start: Int64s
+    rank: Int64s
+    events: Int64s
+    quantity: Decimals
+    amount: Decimals
+    checksum: UInt64s
+
+    def __len__(self) -> int:
+        return len(self.line)
 
 
-def added_decimals(column: Decimals, row: Int64s, count: int) -> Decimals:
-    """Add value i of the column to row `row[i]` of `count`, exactly."""
-    return Decimals(added(widened(column.units, column.magnitude() * len(row)), row, count), column.scale)
+def added_up(lines: Lines, every: Int64s, ranks: Int64s) -> tuple[Sums, Sums]:
+    """Add up lines of equal group, time and rank, in several ways at once.
+
+    every: int64[s], how long each way's times are; ranks: int64[s, tails], what else it keeps apart. Returns the rows
+    of all ways but the last, and those of the last.
+    """
+    quantity, amount = lines.quantity, lines.amount
+    if object not in (quantity.units.dtype, amount.units.dtype):
+        found = _added(lines, lines.columns[QUANTITY : AMOUNT + 1], every, ranks)
+        if found is not None:
+            return _sums(lines, found[0], found[0][_FIRST:]), _sums(lines, found[1], found[1][_FIRST:])
+    found = _added(lines, np.concatenate([limbs(quantity.units), limbs(amount.units)]), every, ranks)
+    assert found is not None, "limbs are small"
+    numbers = [[whole(rows[_FIRST:][:LIMBS]), whole(rows[_FIRST:][LIMBS:])] for rows in found]
+    return _sums(lines, found[0], numbers[0]), _sums(lines, found[1], numbers[1])
 
 
-def added(column: NDArray[Any], row: Int64s, count: int) -> NDArray[Any]:
-    """Add value i of the column to row `row[i]` of `count`."""
-    sums = np.zeros(count, dtype=column.dtype)
-    if column.dtype == object:
-        np.add.at(sums, row, column)
-    else:
-        _add(sums, row, column)
-    return sums
+def _added(lines: Lines, numbers: Int64s, every: Int64s, ranks: Int64s) -> tuple[Int64s, Int64s] | None:
+    """Return rows as columns of an array, or None where a sum of the numbers, int64[c, m], might not fit int64."""
+    count, fields = numbers.shape[1], _FIRST + len(numbers)
+    room = np.empty((fields + 1, count), dtype=np.int64)
+    out = np.empty((fields, len(every) * count), dtype=np.int64)
+    rows, last_rows = _add_up(lines.columns, numbers, every, ranks, room, out)
+    last = (len(every) - 1) * count
+    return None if rows < 0 else (out[:, :rows], out[:, last : last + last_rows])
+
+
+def _sums(lines: Lines, rows: Int64s, numbers: "Int64s | list[Units]") -> Sums:
+    return Sums(
+        line=rows[_LINE],
+        way=rows[_WAY],
+        start=rows[_START],
+        rank=rows[_RANK],
+        events=rows[_EVENTS],
+        quantity=Decimals(numbers[0], lines.quantity.scale),
+        amount=Decimals(numbers[1], lines.amount.scale),
+        checksum=rows[_CHECKSUM].view(np.uint64),
+    )
 
 
 @compiled
-def _add(sums: NDArray[Any], row: Int64s, column: NDArray[Any]) -> None:
-    for line in range(len(row)):
-        put(sums, row[line], item(sums, row[line]) + column[line])
+def _add_up(
+    columns: Int64s, numbers: Int64s, every: Int64s, ranks: Int64s, room: Int64s, out: Int64s
+) -> tuple[int, int]:
+    """Fill columns of `out` with rows, those of the last way after the room of all others.
+
+    room: int64[fields of a row + 1, m]. Returns how many rows there are of either kind, (-1, -1) for too large numbers.
+    """
+    group = columns[GROUP]
+    lines, ways = len(group), len(every)
+    bound = _INT64_MAX // max(lines, 1)
+    for column in range(numbers.shape[0]):
+        for at in range(lines):
+            if numbers[column, at] > bound or numbers[column, at] < -bound:
+                return -1, -1
+    begin, rows, last_rows = 0, 0, (ways - 1) * lines
+    while begin < lines:
+        stop = begin + 1
+        while stop < lines and group[stop] == group[begin]:
+            stop += 1
+        for way in range(ways):
+            here = rows if way < ways - 1 else last_rows
+            count = _add_run(begin, stop, way, columns, numbers, every[way], ranks, room, out, here)
+            if way < ways - 1:
+                rows += count
+            else:
+                last_rows += count
+        begin = stop
+    return rows, last_rows - (ways - 1) * lines
 
 
 @compiled
-def _number_rows(group: Int64s, key: Int64s, row: Int64s, first: Int64s, label: Int64s, place_of: Int64s) -> int:
-    """Give the distinct (group, key) of n lines ascending numbers; groups ascend already, each with few keys.
-
-    row: int64[n], the number of each line; first: its leading elements become a line of each number; label, place_of:
-    room for n. Returns how many there are.
-    """
-    count, line = 0, 0
-    while line < len(group):
-        begin, base = line, count
-        while line < len(group) and group[line] == group[begin]:
-            low, high = base, count
-            while low < high:
-                middle = (low + high) // 2
-                if item(key, item(first, middle)) < key[line]:
-                    low = middle + 1
-                else:
-                    high = middle
-            if low == count or item(key, item(first, low)) != key[line]:
+def _add_run(
+    begin: int,
+    stop: int,
+    way: int,
+    columns: Int64s,
+    numbers: Int64s,
+    every: int,
+    ranks: Int64s,
+    room: Int64s,
+    out: Int64s,
+    here: int,
+) -> int:
+    """Add up the lines of a group in one way, into rows from `here` on; returns how many rows they are."""
+    time_us, tail, events, checksum = columns[TIME_US], columns[TAIL], columns[EVENTS], columns[CHECKSUM]
+    added, count = numbers.shape[0], 0
+    order = room[_FIRST + added]  # the sums that there are, by start and rank
+    known = np.int64(0)  # the sum of the line before, which the next one often belongs to
+    for at in range(begin, stop):
+        start, rank = _start_of(time_us[at], every), ranks[way, tail[at]]
+        if count == 0 or room[_START, known] != start or room[_RANK, known] != rank:
+            low = _place_of(start, rank, order, count, room)
+            known = np.int64(count) if low == count else item(order, low)
+            if low == count or room[_START, known] != start or room[_RANK, known] != rank:
                 for place in range(count, low, -1):
-                    first[place], label[place] = first[place - 1], label[place - 1]
-                first[low], label[low] = line, count
+                    put(order, place, item(order, place - 1))
+                known = np.int64(count)
+                put(order, low, known)
+                room[_LINE, known], room[_START, known], room[_RANK, known] = at, start, rank
+                room[_EVENTS, known] = room[_CHECKSUM, known] = 0
+                for column in range(added):
+                    room[_FIRST + column, known] = 0
                 count += 1
-            row[line] = item(label, low)  # the order in which keys came, until all of the group are known
-            line += 1
-        for place in range(base, count):
-            put(place_of, label[place], place)
-        for done in range(begin, line):
-            row[done] = item(place_of, row[done])
+        room[_EVENTS, known] += events[at]
+        room[_CHECKSUM, known] += checksum[at]
+        for column in range(added):
+            room[_FIRST + column, known] += numbers[column, at]
+    for place in range(count):
+        known, row = item(order, place), here + place
+        for field in range(_FIRST + added):
+            out[field, row] = room[field, known]
+        out[_WAY, row] = way
     return count
+
+
+@compiled
+def _place_of(start: int, rank: int, order: Int64s, count: int, room: Int64s) -> int:
+    """Return how many of the sums come before this start and rank."""
+    low, high = 0, count
+    while low < high:
+        middle = (low + high) // 2
+        one = item(order, middle)
+        if room[_START, one] < start or (room[_START, one] == start and room[_RANK, one] < rank):
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@compiled
+def _start_of(time_us: int, every: int) -> int:
+    """Return the start of the UTC hour, day or month that holds a moment, in seconds since 1970-01-01.
+
+    Source of months: Howard Hinnant, chrono-compatible low-level date algorithms, civil_from_days.
+    """
+    if every == HOURLY:
+        return time_us // HOUR_US * (HOUR_US // SECOND_US)
+    if every == EVER:
+        return 0
+    day = time_us // DAY_US
+    if every == MONTHLY:
+        shifted = day + 719_468  # days since 0000-03-01, so that leap days come last
+        of_era = shifted - shifted // 146_097 * 146_097
+        year = (of_era - of_era // 1_460 + of_era // 36_524 - of_era // 146_096) // 365
+        of_year = of_era - (365 * year + year // 4 - year // 100)
+        month = (5 * of_year + 2) // 153
+        day -= of_year - (153 * month + 2) // 5
+    return day * (DAY_US // SECOND_US)

@@ -1,18 +1,79 @@
-"""Texts: columns of them, copied out of bytes or out of other columns.
+"""Texts: columns of text as bytes and numbers, which compiled loops read and copy without an object for any of them.
 
-Must not know what they say.
+Owns how a column refers to texts that many rows, or many batches, share. Must not know what the texts mean.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
+import attrs
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from rules.columns import Int32s
+from billing.hash64 import Bytes
+from rules.columns import Dictionary, Int32s, Int64s, texts_of
 from rules.compiled import compiled, item, put, text_buffers
 
-Bytes = NDArray[np.uint8]
+
+@attrs.frozen(eq=False)
+class Pool:
+    """k texts in UTF-8, one behind the other: text i is `letters[bounds[i]:bounds[i + 1]]`.
+
+    letters: uint8, bounds: int32[k + 1]; neither can be written, so that loops are compiled for one kind of them.
+    """
+
+    letters: Bytes
+    bounds: Int32s
+
+    @classmethod
+    def of(cls, texts: pa.StringArray) -> "Pool":
+        """Return the texts of an Arrow array, without a copy."""
+        letters, bounds = text_buffers(texts)
+        letters.flags.writeable = bounds.flags.writeable = False
+        return cls(letters, bounds)
+
+    @classmethod
+    def of_list(cls, texts: Sequence[str]) -> "Pool":
+        """Return a copy of some texts."""
+        return cls.of(pa.array(texts, type=pa.string()))
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+
+@attrs.frozen(eq=False)
+class Texts:
+    """n texts out of a pool: text i is the one with the number `rows[i]`, int64[n]."""
+
+    pool: Pool
+    rows: Int64s
+
+    @classmethod
+    def of(cls, texts: "pa.StringArray | pa.DictionaryArray | Texts") -> "Texts":
+        """Return a column of text of any kind as this one."""
+        if isinstance(texts, Texts):
+            return texts
+        if isinstance(texts, pa.DictionaryArray):
+            return cls(Pool.of(texts.dictionary), texts.indices.to_numpy().astype(np.int64))
+        return cls(Pool.of(texts), np.arange(len(texts)))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def tolist(self) -> list[str]:
+        """Return the texts as strings."""
+        starts, stops = self.pool.bounds[self.rows].tolist(), self.pool.bounds[self.rows + 1].tolist()
+        letters = self.pool.letters.data
+        return [str(letters[start:stop], "utf-8") for start, stop in zip(starts, stops, strict=True)]
+
+
+def pool_of(values: Dictionary[str]) -> Pool:
+    """Return the texts of a dictionary; to be asked by `Dictionary.derived_of_all`, so that it is made once."""
+    return Pool.of(values.derived(texts_of))
+
+
+NO_TEXTS: Final = Texts(Pool.of_list([]), np.zeros(0, dtype=np.int64))
 
 
 def gathered(data: Bytes, start: NDArray[Any], stop: NDArray[Any]) -> pa.StringArray:

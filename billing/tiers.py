@@ -75,6 +75,8 @@ class Counted:
 
 def count(charges: Charges, slot: NDArray[np.uint16], book: Book) -> Counted | None:
     """Return what charges count, None where every amount is final; slot: uint16[n], one a part."""
+    if not charges.counters:
+        return None
     line = np.flatnonzero(charges.counter != MISSING)
     if not len(line):
         return None

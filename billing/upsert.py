@@ -3,8 +3,9 @@
 Owns every statement of the write path. Must not know connections. Values enter the text only through `billing.literal`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import Enum
+from functools import cache
 from typing import Final
 
 import attrs
@@ -16,11 +17,14 @@ from billing.cursor import Claim
 from billing.dedupe import PartKey
 from billing.event import Rejected
 from billing.fold import Transaction
-from billing.literal import Field, decimals, hexadecimal, integers, literal, literals, verbatim, written
+from billing.literal import hexadecimal, literal
 from billing.moment import day_text
 from billing.rows import BalanceColumns, RecordColumns, RollupColumns
+from billing.rowtext import Field, decimals, integers, literals, verbatim, written
 from billing.tail import Tail
+from billing.texts import Pool, Texts
 from billing.tiers import TierColumns, TierKeys
+from rules.columns import Dictionary
 
 _DETAIL_BYTES_MAX: Final = 512
 # A worker that is gone or stopped between two packets must not lock its accounts for the server's own eight hours;
@@ -172,31 +176,27 @@ def claim_statements(claim: Claim) -> list[str]:
 
 def _cursors(transaction: Transaction) -> str:
     moves = transaction.moves
+    whens = [f" WHEN {move.partition:d} THEN " for move in moves]
 
-    def case(values: Iterable[tuple[int, int]]) -> str:
-        whens = " ".join(f"WHEN {partition:d} THEN {value:d}" for partition, value in values)
-        return f"CASE `partition` {whens} END"
+    def case(values: Sequence[int]) -> str:
+        return f"CASE `partition`{''.join([f'{when}{value:d}' for when, value in zip(whens, values, strict=True)])} END"
 
-    def added(column: str) -> str:
-        if not any(getattr(move, column) for move in moves):
-            return ""
-        return f",{column}={column}+" + case((move.partition, getattr(move, column)) for move in moves)
+    def added(column: str, values: Sequence[int]) -> str:
+        return f",{column}={column}+{case(values)}" if any(values) else ""
 
-    timed = [move for move in moves if move.time_us_max is not None]
-    latest = case((move.partition, move.time_us_max or 0) for move in timed)
+    timed = [(when, move.time_us_max) for when, move in zip(whens, moves, strict=True) if move.time_us_max is not None]
+    latest = f"CASE `partition`{''.join([f'{when}{time_us:d}' for when, time_us in timed])} END"
     return (
-        "UPDATE cursors SET next_offset="
-        + case((move.partition, move.stop) for move in moves)
-        + added("accepted")
-        + added("duplicates")
-        + added("quarantined")
+        f"UPDATE cursors SET next_offset={case([move.stop for move in moves])}"
+        + added("accepted", [move.accepted for move in moves])
+        + added("duplicates", [move.duplicates for move in moves])
+        + added("quarantined", [move.quarantined for move in moves])
         + (f",time_us_max=GREATEST(time_us_max,COALESCE({latest},0))" if timed else "")
         + ",applied_at_us=CAST(UNIX_TIMESTAMP(NOW(6))*1000000 AS UNSIGNED)"
-        + f" WHERE log={literal(transaction.log)}"
-        + f" AND `partition` IN ({','.join(f'{move.partition:d}' for move in moves)})"
-        + " AND next_offset="
-        + case((move.partition, move.start) for move in moves)
-        + f" AND map_version={transaction.map_version:d} AND book_version={transaction.book_version:d}"
+        f" WHERE log={literal(transaction.log)}"
+        f" AND `partition` IN ({','.join([f'{move.partition:d}' for move in moves])})"
+        f" AND next_offset={case([move.start for move in moves])}"
+        f" AND map_version={transaction.map_version:d} AND book_version={transaction.book_version:d}"
     )
 
 
@@ -221,7 +221,7 @@ def _records(rows: RecordColumns) -> _Text:
         integers(rows.line),
         integers(rows.time_us),
         integers(rows.digest),
-        verbatim(rows.tails.derived(_tail_texts), rows.tail),
+        verbatim(Texts(rows.tails.derived_of_all(_tail_pool), rows.tail.astype(np.int64, copy=False))),
         decimals(rows.quantity),
         decimals(rows.amount),
         literals(rows.kept),
@@ -238,6 +238,10 @@ def _tail_texts(tails: Sequence[Tail]) -> pa.StringArray:
         ],
         type=pa.string(),
     )
+
+
+def _tail_pool(tails: Dictionary[Tail]) -> Pool:
+    return Pool.of(tails.derived(_tail_texts))
 
 
 def _credits(rows: Sequence[CreditRow]) -> str:
@@ -281,7 +285,7 @@ def _rollups(rows: RollupColumns, dialect: Dialect) -> _Text:
     )
     columns = "slot,account,rollup,bucket,dims,events,quantity,amount,checksum"
     add = _add("rollups", ("events", "quantity", "amount"), dialect)
-    return f"INSERT INTO rollups ({columns}) VALUES ".encode(), rows_text, add.encode()
+    return f"INSERT INTO rollups ({columns}) VALUES ".encode(), rows_text, add
 
 
 def _balances(rows: BalanceColumns, dialect: Dialect) -> _Text:
@@ -295,10 +299,11 @@ def _balances(rows: BalanceColumns, dialect: Dialect) -> _Text:
     )
     add = _add("balances", ("events", "amount"), dialect)
     head = b"INSERT INTO balances (slot,account,currency,events,amount,checksum) VALUES "
-    return head, rows_text, add.encode()
+    return head, rows_text, add
 
 
-def _add(table: str, columns: Sequence[str], dialect: Dialect) -> str:
+@cache
+def _add(table: str, columns: Sequence[str], dialect: Dialect) -> bytes:
     """Add the new row to the old one; checksums mod 2^64 without error 1690 (`~x` is 2^64 - 1 - x)."""
 
     def new(column: str) -> str:
@@ -308,7 +313,7 @@ def _add(table: str, columns: Sequence[str], dialect: Dialect) -> str:
     old, room = f"{table}.checksum", f"~{new('checksum')}"
     sums.append(f"checksum=IF({old}>{room},{old}-{room}-1,{old}+{new('checksum')})")
     alias = " AS new" if dialect is Dialect.MYSQL else ""
-    return f"{alias} ON DUPLICATE KEY UPDATE {','.join(sums)}"
+    return f"{alias} ON DUPLICATE KEY UPDATE {','.join(sums)}".encode()
 
 
 def _quarantine(log: str, rejects: Sequence[Rejected], payload_bytes_max: int) -> str:

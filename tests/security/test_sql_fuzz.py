@@ -23,6 +23,7 @@ from billing.fold import CursorMove, Transaction
 from billing.intern import Dictionary
 from billing.rows import BalanceColumns, RecordColumns, RollupColumns
 from billing.tail import Tail
+from billing.texts import Texts
 from billing.tiers import TierColumns, TierKeys
 from billing.upsert import Dialect, claim_statements, counters_packet, existing_query, lines_query, packet
 from ops.local.mysql import MysqlServer
@@ -74,22 +75,23 @@ def transaction(given_rows: Rows, log: str) -> Transaction:
     slot, ones = np.arange(1, count + 1, dtype=np.uint16), np.arange(1, count + 1, dtype=np.int64)
     amount = Decimals(ones * 10**6 + 1, 12)
 
-    def column(width: str) -> pa.StringArray:
+    def texts_of(width: str) -> pa.StringArray:
         return pa.array([cut(one, width) for one in found], type=pa.string())
 
-    ids = column("id").dictionary_encode()
+    def column(width: str) -> Texts:
+        return Texts.of(texts_of(width).dictionary_encode())
+
+    ids = column("id")
     tails: Dictionary[Tail] = Dictionary()
     for one in found:
         tails.append(Tail(cut(one, "id"), cut(one, "id"), cut(one, "currency"), 1, ()))
-    days = pa.array(["2026-01-15"] * count).dictionary_encode()
+    days = Texts.of(pa.array(["2026-01-15"] * count))
     records = RecordColumns(
-        slot, ids, days, column("event").dictionary_encode(), np.zeros(count, dtype=np.int32), ones,
+        slot, ids, days, column("event"), np.zeros(count, dtype=np.int32), ones,
         ones.astype(np.uint64), np.arange(count, dtype=np.int32), tails, amount, amount, column("kept"),
     )  # fmt: skip
-    rollups = RollupColumns(
-        slot, ids, ids, ones, column("dims").dictionary_encode(), ones, amount, amount, ones.astype(np.uint64)
-    )
-    balances = BalanceColumns(slot, ids, column("currency").dictionary_encode(), ones, amount, ones.astype(np.uint64))
+    rollups = RollupColumns(slot, ids, ids, ones, column("dims"), ones, amount, amount, ones.astype(np.uint64))
+    balances = BalanceColumns(slot, ids, column("currency"), ones, amount, ones.astype(np.uint64))
     rejects = [
         Rejected(0, number, cut(one, "id"), "no_rule", one, body)  # type: ignore[arg-type]
         for number, (one, body) in enumerate(zip(found, given_rows.payloads, strict=False))
@@ -101,7 +103,7 @@ def transaction(given_rows: Rows, log: str) -> Transaction:
         )
         for number, one in enumerate(found, 1)
     ]  # fmt: skip
-    tiers = TierColumns(TierKeys(slot, column("id"), column("id"), ones), Used(amount, ones, amount))
+    tiers = TierColumns(TierKeys(slot, texts_of("id"), texts_of("id"), ones), Used(amount, ones, amount))
     return Transaction(
         log,
         1,

@@ -36,6 +36,7 @@ _of_rows = Known.of_rows
 _apply, _split, _refused = MemoryShard.apply, Slice.split, Lane.refused
 _claim, _catch_up, _stand, _moves = MemoryShard.claim, Engine._catch_up, Lane.stand, fold_module._moves  # noqa: SLF001
 _table_rows, _decimal_texts, _as_of = fold_module.table_rows, rows_module.decimal_texts, check_module.as_of
+_part_order = fold_module.part_order
 _settled, _settle_in_memory = Transaction.settled, MemoryShard._settled  # noqa: SLF001 - mutants replace what is inside
 
 
@@ -252,8 +253,9 @@ def _in_cents(column: Any) -> list[str]:
     return [str(round(Decimal(text), 2)) for text in _decimal_texts(column)]
 
 
-def _in_log_order(*columns: Any) -> Any:
-    return np.arange(len(columns[-1]))
+def _in_log_order(*what: Any) -> Any:
+    order = _part_order(*what)
+    return attrs.evolve(order, parts=np.arange(len(order.parts)))
 
 
 def _as_of_those_who_have_begun(cursors: Mapping[str, Any]) -> Any:
@@ -317,7 +319,7 @@ ENGINE: Final[dict[str, Mutant]] = {
     "repeats are counted as accepted": Mutant(fold_module, "_moves", _moves_of(_repeats_are_accepted)),
     "a balance counts an event too many": Mutant(fold_module, "table_rows", _rows_of_lines),
     "amounts are rounded when they are written": Mutant(rows_module, "decimal_texts", _in_cents),
-    "rows are not sorted by primary key": Mutant(rows_module, "part_order", _in_log_order),
+    "rows are not sorted by primary key": Mutant(fold_module, "part_order", _in_log_order),
     "a buffer has no limit": Mutant(Lane, "full", property(lambda _: False), seed=15),
     "a refusal is waited out for ever": Mutant(lane_module, "backoff_ms", lambda *_: 10**9, seed=3),
     "a clock that is set back is not noticed": Mutant(Engine, "_set_back", lambda *_: None, seed=97),

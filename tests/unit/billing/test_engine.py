@@ -341,7 +341,7 @@ def test_a_refused_batch_is_sent_again_unchanged(rig):
     again.tick(5)
     second = again.next(0, Apply)
     assert second.transaction.moves == first.transaction.moves
-    assert second.transaction.records.event.to_pylist() == first.transaction.records.event.to_pylist()
+    assert second.transaction.records.event.tolist() == first.transaction.records.event.tolist()
 
 
 def test_a_database_that_went_back_is_written_again(rig):
@@ -418,7 +418,7 @@ def test_repeats_are_looked_up_dropped_and_counted(rig):
     assert type(look) is Look
     assert [key.key for key in look.keys] == [f"e{n}" for n in range(3, 9)]
     second = repeated.answer(0)
-    assert second.transaction.records.event.to_pylist() == ["e6", "e7", "e8"]
+    assert second.transaction.records.event.tolist() == ["e6", "e7", "e8"]
     assert repeated.billed(0) == list(range(9))
     cursor = repeated.shards[0].tables.cursors[LOG, 0]
     assert (cursor.next_offset, cursor.accepted, cursor.duplicates, cursor.quarantined) == (12, 9, 3, 0)
@@ -465,7 +465,7 @@ def test_a_refused_event_is_found_and_quarantined_alone(rig, bad):
         if (
             shard == 0
             and type(effect) is Apply
-            and bad & {int(e[1:]) for e in effect.transaction.records.event.to_pylist()}
+            and bad & {int(e[1:]) for e in effect.transaction.records.event.tolist()}
         ):
             return Refused(Reaction.BISECT, "1264 Out of range")
         return None
