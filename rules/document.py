@@ -17,6 +17,8 @@ from yaml.resolver import Resolver
 BYTES_MAX: Final = 16 << 20  # ten times a book of 10,000 rules; a bigger one is a table in the wrong place
 KINDS_MAX: Final = 10_000  # scalars whose kind is remembered while a book is read
 DEPTH_MAX: Final = 32  # a book needs nine; deeper is a mistake or an attack on the stack
+_TOO_DEEP: Final = f"is nested deeper than {DEPTH_MAX} levels; a book needs nine"
+_LIBRARY_TOO_DEEP: Final = "maximum nesting depth"  # in the words of libyaml from PyYAML 6.0.4 on
 PROBLEMS_MAX: Final = 100  # more than anybody reads before mending the first ones
 
 
@@ -123,12 +125,16 @@ def _parse(text: str, problems: Problems) -> Node | None:
         return _Builder(yaml.parse(text, Loader=loader), problems).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 0
         what = " ".join(part for part in (error.context, error.problem) if part)
-        problems.add_file(f"is not YAML: {what}; mend the syntax", mark.line + 1 if mark else 0)
+        if _LIBRARY_TOO_DEEP in what:  # it looks ahead, and may meet its own limit before an event tells us of ours
+            problems.add_file(_TOO_DEEP, line)
+        else:
+            problems.add_file(f"is not YAML: {what}; mend the syntax", line)
     except yaml.YAMLError:
         problems.add_file("is not YAML: it holds a character that YAML does not allow; remove it")
     except _TooDeepError as error:
-        problems.add_file(f"is nested deeper than {DEPTH_MAX} levels; a book needs nine", error.line)
+        problems.add_file(_TOO_DEEP, error.line)
     return None
 
 
