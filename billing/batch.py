@@ -51,6 +51,11 @@ class Slice:
         """Return the size of the payloads that the slice keeps alive."""
         return sum(map(len, self.charges.payload)) + sum(len(reject.payload) for reject in self.rejects)
 
+    @property
+    def scales(self) -> tuple[int, int]:
+        """Return how many decimal places quantities and uses are written with: a column has one number of them."""
+        return self.charges.quantity.scale, self.charges.use.scale
+
     def places(self) -> set[tuple[int, int]]:
         """Return (partition, offset) of every event."""
         charged = zip(self.charges.partition.tolist(), self.charges.offset.tolist(), strict=True)
@@ -58,6 +63,8 @@ class Slice:
 
     def since(self, starts: Mapping[int, int]) -> "Slice | None":
         """Trim to what lies at or after `starts`; drop partitions that it lacks or that begin after it (a gap)."""
+        if self.spans and all(starts.get(p) == span.start < span.stop for p, span in self.spans.items()):
+            return self  # as it follows what was read before
         spans = {
             partition: Span(max(span.start, starts[partition]), span.stop)
             for partition, span in self.spans.items()
@@ -121,12 +128,12 @@ class Slice:
                 before = spans.get(partition, Span(span.start, span.start))
                 assert before.stop == span.start, "slices must follow one another without a gap"
                 spans[partition] = Span(before.start, span.stop)
-        return cls(
-            spans,
-            Charges.concat([piece.charges for piece in pieces]),
-            np.concatenate([piece.slot for piece in pieces]),
-            [reject for piece in pieces for reject in piece.rejects],
-        )
+        rejects = [reject for piece in pieces for reject in piece.rejects]
+        filled = [piece for piece in pieces if len(piece.charges)] or [pieces[0]]
+        if len(filled) == 1 and len({piece.scales for piece in pieces}) == 1:  # as of shards that have little
+            return cls(spans, filled[0].charges, filled[0].slot, rejects)
+        charges = Charges.concat([piece.charges for piece in pieces])
+        return cls(spans, charges, np.concatenate([piece.slot for piece in pieces]), rejects)
 
 
 def route_charges(spans: Spans, charges: Charges, rejects: Sequence[Rejected], shardmap: ShardMap) -> list[Slice]:

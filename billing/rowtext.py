@@ -25,7 +25,10 @@ _TEXTS_MAX: Final = 5  # columns of text in one statement; always as many are gi
 _FIELD: Final = 3  # numbers that say how a field is written
 _TEXT, _QUOTED, _SIGNED, _UNSIGNED = range(4)  # numbers last
 _POWERS: Final = np.array([10**exponent for exponent in range(20)], dtype=np.uint64)
-_PAIRS: Final = np.frombuffer("".join(f"{pair:02}" for pair in range(100)).encode(), dtype=np.uint8)
+_EIGHT_DIGITS: Final = np.uint64(10**8)
+_ONES, _HIGHS = np.uint64(0x0101_0101_0101_0101), np.uint64(0x8080_8080_8080_8080)  # the same in each of eight bytes
+_SPACES, _QUOTES, _BACKSLASHES = (np.uint64(ord(letter) * 0x0101_0101_0101_0101) for letter in " '\\")
+_OVERHANG: Final = 8  # bytes that may change after the last one that is written
 _HEXADECIMAL: Final = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
 _IS_HARMFUL: Final = ~np.isin(np.arange(256), list(HARMLESS))
 
@@ -77,7 +80,7 @@ def written(*fields: Field, before: str = "") -> memoryview:
             texts.append((pool.letters, pool.bounds, value.rows))
     columns = (*texts, *_NO_TEXTS[len(texts) :])
     shape, prefix = np.array(layout, dtype=np.int64), _prefix(before)
-    out = np.empty(_room(columns, shape, numbers, prefix), dtype=np.uint8)
+    out = np.empty(_room(columns, shape, numbers, prefix) + _OVERHANG, dtype=np.uint8)
     return out[: _write_rows(out, prefix, shape, columns, numbers)].data
 
 
@@ -139,63 +142,145 @@ def _write_rows(out: Bytes, prefix: Bytes, layout: Int64s, texts: Any, numbers: 
 
 @compiled
 def _write_text(out: Bytes, at: int, letters: Bytes, start: int, stop: int) -> int:
-    """Copy `letters[start:stop]`; returns where it ends."""
-    for position in range(stop - start):
-        put(out, at + position, item(letters, start + position))
-    return at + stop - start
+    """Copy `letters[start:stop]`, eight bytes at a time; returns where it ends."""
+    position = start
+    while position + 8 <= stop:
+        _put_eight(out, at, _eight(letters, position))
+        position += 8
+        at += 8
+    while position < stop:
+        put(out, at, item(letters, position))
+        position += 1
+        at += 1
+    return at
 
 
 @compiled
 def _write_literal(out: Bytes, at: int, letters: Bytes, start: int, stop: int) -> int:
     """Write `letters[start:stop]` as a literal; returns where it ends."""
-    harmful = False
     put(out, at, 39)  # "'"
-    for position in range(stop - start):
-        letter = item(letters, start + position)
-        harmful |= item(_IS_HARMFUL, letter)
-        put(out, at + 1 + position, letter)
-    at += 1
-    if harmful:
-        put(out, at - 1, 120)  # "x"
-        put(out, at, 39)
-        at += 1
+    harm, position, end = np.uint64(0), start, at + 1
+    while position + 8 <= stop:
+        eight = _eight(letters, position)
+        harm |= _harm(eight)
+        _put_eight(out, end, eight)
+        position += 8
+        end += 8
+    while position < stop:
+        letter = item(letters, position)
+        harm |= np.uint64(item(_IS_HARMFUL, letter))
+        put(out, end, letter)
+        position += 1
+        end += 1
+    if harm:
+        put(out, at, 120)  # "x"
+        put(out, at + 1, 39)
+        end = at + 2
         for position in range(start, stop):
             letter = item(letters, position)
-            put(out, at, item(_HEXADECIMAL, letter >> 4))
-            put(out, at + 1, item(_HEXADECIMAL, letter & 15))
-            at += 2
-    else:
-        at += stop - start
-    put(out, at, 39)
-    return at + 1
+            put(out, end, item(_HEXADECIMAL, letter >> 4))
+            put(out, end + 1, item(_HEXADECIMAL, letter & 15))
+            end += 2
+    put(out, end, 39)
+    return end + 1
+
+
+@compiled
+def _harm(eight: Any) -> Any:  # noqa: ANN401 - uint64
+    """Return other than 0 if any of eight bytes is not printable ASCII, or a quote or a backslash.
+
+    Source: Sean Eron Anderson, Bit Twiddling Hacks, "Determine if a word has a byte less than n", "... greater than n",
+    "... equal to n".
+    """
+    quote, backslash = eight ^ _QUOTES, eight ^ _BACKSLASHES
+    below = (eight - _SPACES) & ~eight
+    equal = ((quote - _ONES) & ~quote) | ((backslash - _ONES) & ~backslash)
+    above = (eight + _ONES) | eight  # 127 and more
+    return (below | equal | above) & _HIGHS
+
+
+@compiled
+def _eight(letters: Bytes, at: int) -> Any:  # noqa: ANN401 - uint64
+    """Read eight bytes, the first one lowest; the compiler makes one access of it."""
+    return (
+        np.uint64(item(letters, at))
+        | np.uint64(item(letters, at + 1)) << np.uint64(8)
+        | np.uint64(item(letters, at + 2)) << np.uint64(16)
+        | np.uint64(item(letters, at + 3)) << np.uint64(24)
+        | np.uint64(item(letters, at + 4)) << np.uint64(32)
+        | np.uint64(item(letters, at + 5)) << np.uint64(40)
+        | np.uint64(item(letters, at + 6)) << np.uint64(48)
+        | np.uint64(item(letters, at + 7)) << np.uint64(56)
+    )
+
+
+@compiled
+def _put_eight(out: Bytes, at: int, eight: Any) -> None:  # noqa: ANN401 - uint64
+    """Write eight bytes, the lowest first."""
+    put(out, at, np.uint8(eight))
+    put(out, at + 1, np.uint8(eight >> np.uint64(8)))
+    put(out, at + 2, np.uint8(eight >> np.uint64(16)))
+    put(out, at + 3, np.uint8(eight >> np.uint64(24)))
+    put(out, at + 4, np.uint8(eight >> np.uint64(32)))
+    put(out, at + 5, np.uint8(eight >> np.uint64(40)))
+    put(out, at + 6, np.uint8(eight >> np.uint64(48)))
+    put(out, at + 7, np.uint8(eight >> np.uint64(56)))
 
 
 @compiled
 def _write_number(out: Bytes, at: int, number: Any, scale: int) -> int:  # noqa: ANN401 - uint64
     """Write digits with a point before the last `scale` of them, if any; returns where they end."""
-    digits = scale + 1
-    while digits < len(_POWERS) and number >= _POWERS[digits]:
+    if scale == 0:
+        return _write_whole(out, at, number)
+    whole = number // item(_POWERS, scale)
+    at = _write_whole(out, at, whole)
+    put(out, at, 46)  # "."
+    return _write_digits(out, at + 1, scale, number - whole * item(_POWERS, scale))
+
+
+@compiled
+def _write_whole(out: Bytes, at: int, number: Any) -> int:  # noqa: ANN401 - uint64
+    """Write a number; returns where it ends."""
+    if number < np.uint64(10):
+        put(out, at, np.uint8(number + np.uint64(48)))
+        return at + 1
+    digits = 2
+    while digits < len(_POWERS) and number >= item(_POWERS, digits):
         digits += 1
-    if scale:
-        whole = number // _POWERS[scale]
-        point = at + digits - scale
-        _write_digits(out, at, point, whole)
-        put(out, point, 46)  # "."
-        _write_digits(out, point + 1, point + 1 + scale, number - whole * _POWERS[scale])
-        return point + 1 + scale
-    _write_digits(out, at, at + digits, number)
+    return _write_digits(out, at, digits, number)
+
+
+@compiled
+def _write_digits(out: Bytes, at: int, digits: int, number: Any) -> int:  # noqa: ANN401 - uint64
+    """Write the last digits of a number, as many as told; returns where they end, after which eight bytes may change.
+
+    All that is before the last eights of digits comes first, as eight digits without those that are too many.
+    """
+    if digits > 16:
+        head = number // _EIGHT_DIGITS // _EIGHT_DIGITS
+        _put_eight(out, at, _digits(head) >> np.uint64(8 * (24 - digits)))
+        at += digits - 16
+        number -= head * _EIGHT_DIGITS * _EIGHT_DIGITS
+        digits = 16
+    if digits > 8:
+        head = number // _EIGHT_DIGITS
+        _put_eight(out, at, _digits(head) >> np.uint64(8 * (16 - digits)))
+        at += digits - 8
+        number -= head * _EIGHT_DIGITS
+        digits = 8
+    _put_eight(out, at, _digits(number) >> np.uint64(8 * (8 - digits)))
     return at + digits
 
 
 @compiled
-def _write_digits(out: Bytes, start: int, stop: int, number: Any) -> None:  # noqa: ANN401 - uint64
-    """Fill `out[start:stop]` with the last digits of a number, two at a time, since each pair takes one division."""
-    while stop - start > 1:
-        rest = number // np.uint64(100)
-        pair = np.uint64(2) * (number - rest * np.uint64(100))
-        put(out, stop - 2, _PAIRS[pair])
-        put(out, stop - 1, _PAIRS[pair + np.uint64(1)])
-        number = rest
-        stop -= 2
-    if stop > start:
-        put(out, start, np.uint8(np.uint64(48) + number % np.uint64(10)))
+def _digits(number: Any) -> Any:  # noqa: ANN401 - uint64
+    """Return the eight digits of a number below 10^8 as text, the first one lowest: halves, pairs, digits at once.
+
+    A division is a multiplication: x * 10486 >> 20 is x // 100 below 10,000, and x * 103 >> 10 is x // 10 below 100.
+    """
+    high = number // np.uint64(10_000)
+    halves = high | (number - high * np.uint64(10_000)) << np.uint64(32)
+    tops = (halves * np.uint64(10_486) >> np.uint64(20)) & np.uint64(0x7F_0000_007F)
+    pairs = (halves - np.uint64(100) * tops) << np.uint64(16) | tops
+    tens = (pairs * np.uint64(103) >> np.uint64(10)) & np.uint64(0x000F_000F_000F_000F)
+    return (tens | (pairs - np.uint64(10) * tens) << np.uint64(8)) + np.uint64(0x3030_3030_3030_3030)

@@ -16,6 +16,7 @@ from rules.compiled import compiled, item, put
 
 HOURLY, DAILY, MONTHLY, EVER = range(4)  # how long the time is whose lines are added up
 _INT64_MAX: Final = 2**63 - 1
+_REMEMBERED: Final = 255  # tails, less one: most lines belong where the last one of their tail did
 _LINE, _WAY, _START, _RANK, _EVENTS, _CHECKSUM, _FIRST = range(7)  # rows of what is added up; numbers last
 
 
@@ -63,7 +64,8 @@ def _added(lines: Lines, numbers: Int64s, every: Int64s, ranks: Int64s) -> tuple
     count, fields = numbers.shape[1], _FIRST + len(numbers)
     room = np.empty((fields + 1, count), dtype=np.int64)
     out = np.empty((fields, len(every) * count), dtype=np.int64)
-    rows, last_rows = _add_up(lines.columns, numbers, every, ranks, room, out)
+    memory = np.full((len(every), _REMEMBERED + 1), -1, dtype=np.int64)
+    rows, last_rows = _add_up(lines.columns, numbers, every, ranks, room, memory, out)
     last = (len(every) - 1) * count
     return None if rows < 0 else (out[:, :rows], out[:, last : last + last_rows])
 
@@ -83,31 +85,32 @@ def _sums(lines: Lines, rows: Int64s, numbers: "Int64s | list[Units]") -> Sums:
 
 @compiled
 def _add_up(
-    columns: Int64s, numbers: Int64s, every: Int64s, ranks: Int64s, room: Int64s, out: Int64s
+    columns: Int64s, numbers: Int64s, every: Int64s, ranks: Int64s, room: Int64s, memory: Int64s, out: Int64s
 ) -> tuple[int, int]:
     """Fill columns of `out` with rows, those of the last way after the room of all others.
 
-    room: int64[fields of a row + 1, m]. Returns how many rows there are of either kind, (-1, -1) for too large numbers.
+    room: int64[fields of a row + 1, m]; memory: int64[s, 256], -1 everywhere. Returns how many rows there are of either
+    kind, (-1, -1) for too large numbers.
     """
     group = columns[GROUP]
     lines, ways = len(group), len(every)
     bound = _INT64_MAX // max(lines, 1)
     for column in range(numbers.shape[0]):
+        added = numbers[column]
         for at in range(lines):
-            if numbers[column, at] > bound or numbers[column, at] < -bound:
+            if added[at] > bound or added[at] < -bound:
                 return -1, -1
     begin, rows, last_rows = 0, 0, (ways - 1) * lines
     while begin < lines:
         stop = begin + 1
         while stop < lines and group[stop] == group[begin]:
             stop += 1
-        for way in range(ways):
-            here = rows if way < ways - 1 else last_rows
-            count = _add_run(begin, stop, way, columns, numbers, every[way], ranks, room, out, here)
-            if way < ways - 1:
-                rows += count
-            else:
-                last_rows += count
+        for way in range(ways - 1):
+            rows += _add_run(begin, stop, way, columns, numbers, every[way], ranks[way], room, memory[way], out, rows)
+        last = ways - 1
+        last_rows += _add_run(
+            begin, stop, last, columns, numbers, every[last], ranks[last], room, memory[last], out, last_rows
+        )
         begin = stop
     return rows, last_rows - (ways - 1) * lines
 
@@ -122,31 +125,45 @@ def _add_run(
     every: int,
     ranks: Int64s,
     room: Int64s,
+    memory: Int64s,
     out: Int64s,
     here: int,
 ) -> int:
-    """Add up the lines of a group in one way, into rows from `here` on; returns how many rows they are."""
+    """Add up the lines of a group in one way, into rows from `here` on; returns how many rows they are.
+
+    memory: the row that a tail last belonged to, counted as in `out` while their order is that in which they came.
+    """
     time_us, tail, events, checksum = columns[TIME_US], columns[TAIL], columns[EVENTS], columns[CHECKSUM]
     added, count = numbers.shape[0], 0
+    starts, of_rank, all_events, checksums = room[_START], room[_RANK], room[_EVENTS], room[_CHECKSUM]
     order = room[_FIRST + added]  # the sums that there are, by start and rank
-    known = np.int64(0)  # the sum of the line before, which the next one often belongs to
+    hour_us, start = np.int64(-1), np.int64(0)  # lines of a group are often of one hour
     for at in range(begin, stop):
-        start, rank = _start_of(time_us[at], every), ranks[way, tail[at]]
-        if count == 0 or room[_START, known] != start or room[_RANK, known] != rank:
-            low = _place_of(start, rank, order, count, room)
+        if not 0 <= item(time_us, at) - hour_us < HOUR_US or hour_us < 0:
+            hour_us = item(time_us, at) // HOUR_US * HOUR_US
+            start = _start_of(hour_us, every)
+        rank = item(ranks, item(tail, at))
+        place = item(tail, at) & _REMEMBERED
+        known = item(memory, place) - here
+        if known < 0 or item(starts, known) != start or item(of_rank, known) != rank:
+            low = _place_of(start, rank, order, count, starts, of_rank)
             known = np.int64(count) if low == count else item(order, low)
-            if low == count or room[_START, known] != start or room[_RANK, known] != rank:
-                for place in range(count, low, -1):
-                    put(order, place, item(order, place - 1))
+            if low == count or item(starts, known) != start or item(of_rank, known) != rank:
+                for moved in range(count, low, -1):
+                    put(order, moved, item(order, moved - 1))
                 known = np.int64(count)
+                count += 1
                 put(order, low, known)
-                room[_LINE, known], room[_START, known], room[_RANK, known] = at, start, rank
-                room[_EVENTS, known] = room[_CHECKSUM, known] = 0
+                put(starts, known, start)
+                put(of_rank, known, rank)
+                put(all_events, known, 0)
+                put(checksums, known, 0)
+                room[_LINE, known] = at
                 for column in range(added):
                     room[_FIRST + column, known] = 0
-                count += 1
-        room[_EVENTS, known] += events[at]
-        room[_CHECKSUM, known] += checksum[at]
+            put(memory, place, here + known)
+        put(all_events, known, item(all_events, known) + item(events, at))
+        put(checksums, known, item(checksums, known) + item(checksum, at))
         for column in range(added):
             room[_FIRST + column, known] += numbers[column, at]
     for place in range(count):
@@ -158,13 +175,13 @@ def _add_run(
 
 
 @compiled
-def _place_of(start: int, rank: int, order: Int64s, count: int, room: Int64s) -> int:
+def _place_of(start: int, rank: int, order: Int64s, count: int, starts: Int64s, ranks: Int64s) -> int:
     """Return how many of the sums come before this start and rank."""
     low, high = 0, count
     while low < high:
         middle = (low + high) // 2
         one = item(order, middle)
-        if room[_START, one] < start or (room[_START, one] == start and room[_RANK, one] < rank):
+        if item(starts, one) < start or (item(starts, one) == start and item(ranks, one) < rank):
             low = middle + 1
         else:
             high = middle
