@@ -18,7 +18,7 @@ from rules.compiled import compiled, item, put, text_buffers
 
 # Printable ASCII that means nothing inside single quotes, under every sql_mode.
 _HARMLESS: Final = bytes(set(range(0x20, 0x7F)) - set(b"'\\"))
-_INT64_PLACES: Final = 18  # 10**18 still fits int64
+INT64_PLACES: Final = 18  # 10**18 still fits int64
 _NUMBER_LENGTH_MAX: Final = 22  # of an int64 with a sign, a point and a zero before it
 _TEXT, _QUOTED, _SIGNED, _UNSIGNED = range(4)  # numbers last
 _POWERS: Final = np.array([10**exponent for exponent in range(20)], dtype=np.uint64)
@@ -61,7 +61,7 @@ def literals(texts: pa.StringArray | pa.DictionaryArray) -> Field:
         field, rows = literals(texts.dictionary), texts.indices.to_numpy()
         return attrs.evolve(field, start=field.start[rows], stop=field.stop[rows])
     field = verbatim(texts)
-    if not _all_in(field.pool, _ARE_HARMLESS):
+    if not are_harmless(field.pool):
         return verbatim(pa.array([literal(text) for text in texts.to_pylist()], type=pa.string()))
     return attrs.evolve(field, kind=_QUOTED)
 
@@ -86,7 +86,7 @@ def integers(column: NDArray[np.integer[Any]]) -> Field:
 
 def decimals(column: Decimals) -> Field:
     """Encode decimals as digits, a point and digits: never with an exponent, which SQL would read as a float."""
-    if column.units.dtype == object or column.scale > _INT64_PLACES:
+    if column.units.dtype == object or column.scale > INT64_PLACES:
         return verbatim(pa.array(decimal_texts(column), type=pa.string()))
     return Field(_SIGNED, numbers=column.units, scale=column.scale)
 
@@ -177,16 +177,16 @@ def _write_number(out: Bytes, at: int, number: Any, scale: int) -> int:  # noqa:
     if scale:
         whole = number // _POWERS[scale]
         point = at + digits - scale
-        _write_digits(out, at, point, whole)
+        write_digits(out, at, point, whole)
         put(out, point, 46)  # "."
-        _write_digits(out, point + 1, point + 1 + scale, number - whole * _POWERS[scale])
+        write_digits(out, point + 1, point + 1 + scale, number - whole * _POWERS[scale])
         return point + 1 + scale
-    _write_digits(out, at, at + digits, number)
+    write_digits(out, at, at + digits, number)
     return at + digits
 
 
 @compiled
-def _write_digits(out: Bytes, start: int, stop: int, number: Any) -> None:  # noqa: ANN401 - uint64
+def write_digits(out: Bytes, start: int, stop: int, number: Any) -> None:  # noqa: ANN401 - uint64
     """Fill `out[start:stop]` with the last digits of a number, two at a time, since each pair takes one division."""
     while stop - start > 1:
         rest = number // np.uint64(100)
@@ -197,6 +197,11 @@ def _write_digits(out: Bytes, start: int, stop: int, number: Any) -> None:  # no
         stop -= 2
     if stop > start:
         put(out, start, np.uint8(np.uint64(48) + number % np.uint64(10)))
+
+
+def are_harmless(letters: Bytes) -> bool:
+    """Say whether all of these bytes mean nothing inside single quotes, under every sql_mode."""
+    return _all_in(letters, _ARE_HARMLESS)
 
 
 @compiled

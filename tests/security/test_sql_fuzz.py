@@ -47,6 +47,9 @@ BYTES = [b"\xbf'", b"\xbf\\", b"\x81'", b"\xff\xfe", b"\x00'\x00", b"\xe5'", b"\
 # What a packet may hold besides words of its own: hex, harmless quoted text and numbers.
 VALUE = re.compile(rb"x'(?:[0-9a-f]{2})*'|'[ -&(-\[\]-~]*'|(?<![\w@])-?\d+(?:\.\d+)?(?!\w)")
 
+# A column, whose values are all in one literal; where each is in it may be two columns of numbers.
+COLUMN = re.compile(rb"SUBSTR\(_binary \?,(?:n\*)?\?,\?\)")
+
 pieces = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=8), st.text("'\"\\\0;- ", max_size=8))
 texts = st.lists(pieces, min_size=1, max_size=4).map("".join)
 blobs = st.lists(st.one_of(st.sampled_from(BYTES), st.binary(max_size=12)), max_size=3).map(b"".join)
@@ -153,6 +156,11 @@ def written(given_rows: Rows, log: str, dialect: Dialect) -> Iterator[bytes]:
     yield ";".join(claim_statements(Claim(log, {0: 0}, 1, 1))).encode()
 
 
+def words(text: bytes) -> bytes:
+    """Return what is left of a text without its values."""
+    return COLUMN.sub(b"?", COLUMN.sub(b"?", VALUE.sub(b"?", text)))
+
+
 @examples(40)
 @given(rows, texts)
 def test_text_is_words_of_our_own_and_values(given_rows: Rows, log: str) -> None:
@@ -160,7 +168,7 @@ def test_text_is_words_of_our_own_and_values(given_rows: Rows, log: str) -> None
     harmless = Rows(["a"] * len(given_rows.texts), [b"a"] * len(given_rows.payloads))
     for dialect in Dialect:
         for ours, theirs in zip(written(harmless, "log", dialect), written(given_rows, log, dialect), strict=True):
-            assert VALUE.sub(b"?", theirs) == VALUE.sub(b"?", ours)
+            assert words(theirs) == words(ours)
 
 
 @pytest.fixture(scope="module", params=["mariadb", "mysql"])
