@@ -5,6 +5,7 @@ rules.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import attrs
 import numpy as np
@@ -15,10 +16,15 @@ from xxhash import xxh64_intdigest
 from billing.exact import EXACT
 from billing.hash64 import Bytes
 from billing.intern import Interner
+from billing.quantity import PLACES_MAX
 from billing.scan import ACCOUNT, FIELDS, ID, PRODUCT, Columns, Reader, kinds_of, read_events
 from billing.texts import gathered
 from billing.wire import ATTRIBUTES_MAX, PlainEvent
 from rules.columns import INT64_LIMIT, Coded, Decimals, Int64s, Units, widened
+from rules.compiled import compiled
+
+_POWERS: Final = np.array([10**places for places in range(PLACES_MAX + 1)], dtype=np.int64)
+_INT64_MAX: Final = INT64_LIMIT - 1
 
 
 class Names:
@@ -78,6 +84,11 @@ class Outline:
     @property
     def quantity(self) -> Decimals:
         """Return the quantities, at the scale of the finest."""
+        if self.units.dtype != object:
+            units = np.empty_like(self.units)
+            scale = _rescale(self.units, self.places, units)
+            if scale >= 0:
+                return Decimals(units, scale)
         scale = int(self.places.max()) if len(self.places) else 0
         column = Decimals(self.units, 0)
         if scale and int(self.places.min()) < scale:
@@ -139,3 +150,17 @@ def completed(found: Outline, events: Mapping[int, PlainEvent], names: Names) ->
         found.digest[row], read[row] = event.digest, True
     data = np.concatenate([found.data, np.frombuffer(bytes(extra), dtype=np.uint8)])
     return attrs.evolve(found, data=data, units=units, read=read)
+
+
+@compiled
+def _rescale(units: Int64s, places: NDArray[np.int8], rescaled: Int64s) -> int:
+    """Bring units to the scale of the finest; returns it, or -1 where not all of them might fit."""
+    scale, least, most = 0, len(_POWERS) - 1, 0
+    for row in range(len(units)):
+        scale, least = max(scale, places[row]), min(least, places[row])
+        most = max(most, abs(units[row]))
+    if least < scale and most > _INT64_MAX // _POWERS[scale]:
+        return -1
+    for row in range(len(units)):
+        rescaled[row] = units[row] * _POWERS[scale - places[row]]
+    return scale

@@ -102,7 +102,7 @@ class Matcher:
         memo = self._memo
         if len(memo) > COMBINATIONS_MAX:
             memo.clear()
-        key = np.empty(memo.keys.shape[1], dtype=np.int64)
+        key = np.empty((len(usage), memo.keys.shape[1]), dtype=np.int64)
         row = 0
         while row < len(usage):
             memo.make_room()
@@ -212,43 +212,55 @@ def _find(  # noqa: C901, PLR0912 - every kind of part
 ) -> tuple[int, int]:
     """Write the winners of events from `start` on; returns the first event without all of them, and the questions."""
     groups, events = winners.shape
-    blocks = bounds.shape[1] - 1
     waiting, asked = events, 0
-    for at in range(start, events):
-        for group in range(groups):
-            winners[group, at] = MISSING
-        for block in range(blocks):
-            key[:] = 0
-            known = True
-            for part in range(bounds[0, block], bounds[0, block + 1]):
-                kind, which = parts[part, 0], parts[part, 1]
-                number = which
-                if kind == _SIGHT:
-                    number = numbers[first[which] + codes[field_of[which], at]]
-                elif kind == _EARLIER:
-                    known = known and winners[which, at] != ASKED
-                    number = 1 if winners[which, at] >= 0 else 0
-                elif kind == _TIME:
-                    number = _passed(ends_us, bounds[1, which], bounds[1, which + 1], time_us[at])
-                elif kind == _QUANTITY:
-                    number = classes[which, at]
-                elif kind == _CURRENCY:
-                    number = currency[at]
-                key[parts[part, 2]] += number * parts[part, 3]
-            won = ASKED
-            if known:
-                place = place_of(keys, answers, key)
-                won = answers[place]
-                if won < MISSING:
-                    asked = noted(keys, answers, questions, asked, place, key, block * events + at)
-                    won = ASKED
-            group = bounds[2, block]
+    for group in range(groups):
+        winners[group, start:] = MISSING
+    for block in range(bounds.shape[1] - 1):
+        group = bounds[2, block]
+        key[start:] = 0
+        for part in range(bounds[0, block], bounds[0, block + 1]):
+            kind, which, word, factor = parts[part]
+            if kind == _SIGHT:
+                field, begin = codes[field_of[which]], first[which]
+                for at in range(start, events):
+                    key[at, word] += numbers[begin + field[at]] * factor
+            elif kind == _EARLIER:
+                for at in range(start, events):
+                    key[at, word] += factor if winners[which, at] >= 0 else 0
+            elif kind == _TIME:
+                for at in range(start, events):
+                    key[at, word] += _passed(ends_us, bounds[1, which], bounds[1, which + 1], time_us[at]) * factor
+            else:
+                for at in range(start, events):
+                    number = which
+                    if kind == _QUANTITY:
+                        number = classes[which, at]
+                    elif kind == _CURRENCY:
+                        number = np.int64(currency[at])
+                    key[at, word] += number * factor
+        for at in range(start, events):
+            place = place_of(keys, answers, key[at])
+            won = answers[place]
+            if waiting < events and _waits(parts, bounds, block, winners, at):
+                won = ASKED  # the key means nothing yet
+            elif won < MISSING:
+                won = ASKED
+                asked = noted(keys, answers, questions, asked, place, key[at], block * events + at)
+            if won == ASKED:
+                waiting = min(waiting, at)
             best = winners[group, at]
             if won == ASKED or (best != ASKED and won >= 0 and (best < 0 or won < best)):
                 winners[group, at] = won
-            if won == ASKED:
-                waiting = min(waiting, at)
     return waiting, asked
+
+
+@compiled
+def _waits(parts: Int64s, bounds: Int64s, block: int, winners: Int32s, at: int) -> bool:
+    """Tell whether a block reads an earlier group whose winner is not known yet."""
+    for part in range(bounds[0, block], bounds[0, block + 1]):
+        if parts[part, 0] == _EARLIER and winners[parts[part, 1], at] == ASKED:
+            return True
+    return False
 
 
 @compiled
