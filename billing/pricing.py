@@ -106,7 +106,7 @@ def _assemble(
             rule[lonely] = zero_rules
     tail, tails = tails_of(events, event, rule, book)
     whole = len(rows) == len(events) and bool(home.all())  # a part for each event, in their order
-    chosen = slice(None) if whole else rows
+    chosen: slice | Int64s = slice(None) if whole else rows
     return Charges(
         partition=events.partition[chosen],
         offset=events.offset[chosen],
@@ -118,7 +118,7 @@ def _assemble(
         void=events.void[chosen],
         kept=kept if whole else texts_at(kept, rows),
         payload=events.payload[chosen],
-        attributes={name: events.attributes[name].take(chosen) for name in routing_names},
+        attributes={name: events.attributes[name].take(rows) for name in routing_names},
         part=laid.part,
         line=laid.line,
         tail=tail,

@@ -23,6 +23,7 @@ from billing.wire import (
     IDENTIFIER_LENGTH_MAX,
     USAGE,
 )
+from billing.words import identifier_bytes, text_bytes
 from rules.columns import PICO_PLACES, Int64s
 from rules.compiled import compiled, item
 
@@ -32,9 +33,6 @@ _NEEDED: Final = 0b1111  # id, account, product, time
 _QUOTE, _COMMA, _COLON, _OPEN, _CLOSE, _MINUS, _POINT, _ZERO, _NINE, _BLANK, _TAB, _LINE, _RETURN = map(
     ord, '",:{}-.09 \t\n\r'
 )
-_BACKSLASH, _APOSTROPHE, _BACKTICK, _DELETE = map(ord, "\\'`\x7f")
-_EACH, _HIGHEST = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)  # of eight bytes in a word
-_PLACES: Final = np.uint64(0x0001020304050607)  # times 1 << 8 * k, it has k in its highest byte
 _TEXT, _IDENTIFIER = 1, 2  # what a byte may be part of, as bits
 _WORDS: Final = np.array(  # by field; an integer of 8 bytes is compared faster than a text
     [int.from_bytes(word, "big") for word in (b"id", b"account", b"product", b"time", b"quantity", b"type")],
@@ -242,37 +240,13 @@ def _text_end(data: Bytes, kinds: Bytes, quote: int, end: int, kind: int) -> int
         return -1
     at = quote + 1
     while at + LANE <= end:
-        odd = _odd(lane(data, at), kind)
-        if odd:
-            first = odd & (np.uint64(0) - odd)
-            at += np.int64(((first >> np.uint64(7)) * _PLACES) >> np.uint64(56))
+        plain = identifier_bytes(lane(data, at)) if kind == _IDENTIFIER else text_bytes(lane(data, at))
+        at += plain
+        if plain < LANE:
             break
-        at += LANE
     while at < end and kinds[item(data, at)] & kind:
         at += 1
     return at if at < end and item(data, at) == _QUOTE else -1
-
-
-@compiled
-def _odd(word: Any, kind: int) -> Any:  # noqa: ANN401 - uint64
-    """Mark, by its highest bit, the first of eight bytes that may not be of the kind, and maybe some after it.
-
-    Source of the arithmetic: S. E. Anderson, Bit Twiddling Hacks, "Determine if a word has a zero byte".
-    """
-    odd = _below(word, _BLANK) | _equal(word, _QUOTE) | _equal(word, _BACKSLASH) | word
-    if kind == _IDENTIFIER:
-        odd |= _equal(word, _BLANK) | _equal(word, _APOSTROPHE) | _equal(word, _BACKTICK) | _equal(word, _DELETE)
-    return odd & _HIGHEST
-
-
-@compiled
-def _below(word: Any, byte: int) -> Any:  # noqa: ANN401
-    return (word - _EACH * np.uint64(byte)) & ~word
-
-
-@compiled
-def _equal(word: Any, byte: int) -> Any:  # noqa: ANN401
-    return _below(word ^ (_EACH * np.uint64(byte)), 1)
 
 
 @compiled

@@ -13,10 +13,11 @@ import numpy as np
 
 from rules.block import blocks_of, groups_read
 from rules.book import Book, Rule
+from rules.candidates import Candidates
 from rules.classes import NumberClasses, TextClasses, distinct
 from rules.columns import INT64_LIMIT, MISSING, Coded, Int32s, Int64s, Usage, stacked
 from rules.compiled import compiled
-from rules.condition import Condition, OneOf
+from rules.condition import Condition
 from rules.memo import ASKED, Memo, noted, place_of
 from rules.pool import Pool, What
 from rules.price.table import tables_of
@@ -172,7 +173,7 @@ class _Block:
 
     def __init__(self, group: int, rules: Sequence[tuple[int, Rule]]) -> None:
         self.group = group
-        self.candidates = _Candidates(rules)
+        self.candidates = Candidates(rules)
         self.earlier_groups = sorted({group for _, rule in rules for group in groups_read(rule)})
         conditions: dict[str, list[Condition]] = {}
         for _, rule in rules:
@@ -315,34 +316,3 @@ def _column(usage: Usage, names: Names) -> Coded:
 
 def _by_group(book: Book) -> Iterable[tuple[int, list[tuple[int, Rule]]]]:
     return ((g, list(rules)) for g, rules in groupby(enumerate(book.rules), key=lambda pair: pair[1].group_index))
-
-
-class _Candidates:
-    """Rules of one group, indexed by their rarest equality, so that a big group is not read through each time."""
-
-    def __init__(self, rules: Sequence[tuple[int, Rule]]) -> None:
-        uses: dict[tuple[str, str], int] = {}
-        for _, rule in rules:
-            for anchor in _equalities(rule):
-                for pair in anchor:
-                    uses[pair] = uses.get(pair, 0) + 1
-        self._any: list[tuple[int, Rule]] = []
-        self._by_text: dict[str, dict[str, list[tuple[int, Rule]]]] = {}
-        for i, rule in rules:
-            anchor = min(_equalities(rule), key=lambda pairs: sum(uses[pair] for pair in pairs), default=[])
-            if not anchor:
-                self._any.append((i, rule))
-            for name, text in anchor:
-                self._by_text.setdefault(name, {}).setdefault(text, []).append((i, rule))
-
-    def of(self, ask: Callable[[str], str | None]) -> list[tuple[int, Rule]]:
-        """Return the rules that could win, in the book's order."""
-        found = [*self._any]
-        for name, by_text in self._by_text.items():
-            found += by_text.get(ask(name) or "", ())
-        return sorted(found, key=lambda pair: pair[0])
-
-
-def _equalities(rule: Rule) -> list[list[tuple[str, str]]]:
-    conditions = rule.when.items()
-    return [[(name, text) for text in test.texts] for name, test in conditions if isinstance(test, OneOf)]

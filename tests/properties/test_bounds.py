@@ -6,7 +6,11 @@ import sys
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
-CHECKED = ["properties/test_event.py", *(f"unit/billing/test_{name}.py" for name in ("event", "intern", "literal"))]
+CHECKED = [
+    "properties/test_event.py",
+    *(f"unit/billing/test_{name}.py" for name in ("event", "intern", "literal", "pricing", "scan")),
+    *(f"unit/rules/test_{name}.py" for name in ("match", "accounts", "memo", "pool")),
+]
 
 
 def test_no_compiled_loop_leaves_its_arrays(tmp_path: Path) -> None:
