@@ -30,6 +30,7 @@ class Interner:
         self.dictionaries: list[Dictionary[str]] = [Dictionary() for _ in range(count)]
         self._dictionary_of = np.array(dictionary_of, dtype=np.int64)
         self._counts: Int64s = np.zeros(count, dtype=np.int64)
+        self._used = [0] * count  # bytes of each dictionary's texts
         self._table: Int32s = np.zeros((count, 4 * _ROOM), dtype=np.int32)
         self._hashes: NDArray[np.uint64] = np.zeros((count, _ROOM), dtype=np.uint64)
         self._bounds: Int64s = np.zeros((count, _ROOM + 1), dtype=np.int64)
@@ -40,7 +41,7 @@ class Interner:
         for number, dictionary in enumerate(self.dictionaries):
             if len(dictionary) >= TEXTS_MAX:
                 self.dictionaries[number] = Dictionary()
-                self._counts[number] = 0
+                self._counts[number] = self._used[number] = 0
                 self._table[number].fill(0)
 
     def coded(self, data: Bytes, start: Int64s, stop: Int64s, hashes: NDArray[np.uint64]) -> list[Coded]:
@@ -61,11 +62,13 @@ class Interner:
             self._counts,
             codes,
         )
-        for number, (dictionary, count) in enumerate(zip(self.dictionaries, self._counts.tolist(), strict=True)):
+        for number, count in enumerate(self._counts.tolist()):
+            dictionary = self.dictionaries[number]
             before = len(dictionary)
             if count > before:
                 bounds = self._bounds[number, before : count + 1]
                 offsets = (bounds - bounds[0]).astype(np.int32)
+                self._used[number] = int(bounds[-1])
                 letters = self._pool[number, bounds[0] : bounds[-1]]
                 texts = pa.StringArray.from_buffers(count - before, pa.py_buffer(offsets), pa.py_buffer(letters))
                 dictionary.extend(texts.to_pylist())
@@ -73,9 +76,8 @@ class Interner:
 
     def _reserve(self, texts: int, size_bytes: int) -> None:
         """Make room in every dictionary for so many more texts, of so many bytes in all."""
-        counts = self._counts.tolist()
-        used = self._bounds[range(len(counts)), counts].tolist()
-        self._pool = _grown(self._pool, used, max(used) + size_bytes)
+        counts = [len(dictionary) for dictionary in self.dictionaries]
+        self._pool = _grown(self._pool, self._used, max(self._used) + size_bytes)
         if max(counts) + texts > self._hashes.shape[1]:
             self._hashes = _grown(self._hashes, counts, max(counts) + texts)
             room = self._hashes.shape[1]

@@ -5,6 +5,7 @@ rules.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Final
 
 import attrs
@@ -28,13 +29,14 @@ _INT64_MAX: Final = INT64_LIMIT - 1
 
 
 class Names:
-    """The attributes to outline, as the compiled reader looks them up."""
+    """The attributes to outline, as the compiled reader looks them up, and room for its use."""
 
     def __init__(self, names: Sequence[str]) -> None:
         encoded = [name.encode() for name in names]
         self.pool = np.frombuffer(b"".join(encoded) + b"\0", dtype=np.uint8)
         self.bounds = np.cumsum([0, *map(len, encoded)]).astype(np.int64)
         self.hashes = np.array([xxh64_intdigest(name) for name in encoded], dtype=np.uint64)
+        self.strangers = np.zeros(ATTRIBUTES_MAX, dtype=np.uint64)
         self.positions: Mapping[str, int] = {name: FIELDS + position for position, name in enumerate(names)}
 
 
@@ -102,25 +104,23 @@ def outline(payload: Sequence[bytes], names: Names) -> Outline:
     """Outline the usual ones among n payloads."""
     joined = b"".join(payload)
     count, width = len(payload), FIELDS + len(names.positions)
-    bounds = np.zeros(count + 1, dtype=np.int64)
-    np.cumsum(np.fromiter(map(len, payload), dtype=np.int64, count=count), out=bounds[1:])
+    bounds = np.fromiter(accumulate(map(len, payload), initial=0), dtype=np.int64, count=count + 1)
+    numbers = np.empty((2 * width + 2, count), dtype=np.int64)
+    digests = np.empty((width + 2, count), dtype=np.uint64)
     found = Outline(
         data=np.frombuffer(joined, dtype=np.uint8),
-        start=np.full((width, count), -1, dtype=np.int64),
-        stop=np.full((width, count), -1, dtype=np.int64),
-        hashes=np.zeros((width, count), dtype=np.uint64),
-        time_us=np.zeros(count, dtype=np.int64),
-        units=np.ones(count, dtype=np.int64),
-        places=np.zeros(count, dtype=np.int8),
-        digest=np.zeros(count, dtype=np.uint64),
+        start=numbers[:width],
+        stop=numbers[width:-2],
+        hashes=digests[:width],
+        time_us=numbers[-2],
+        units=numbers[-1],
+        places=np.empty(count, dtype=np.int8),
+        digest=digests[-2],
         read=np.zeros(count, dtype=np.bool_),
     )
-    reader = Reader(
-        found.data, kinds_of(joined), names.pool, names.bounds, names.hashes, np.zeros(ATTRIBUTES_MAX, dtype=np.uint64)
-    )
+    reader = Reader(found.data, kinds_of(joined), names.pool, names.bounds, names.hashes, names.strangers)
     columns = Columns(
-        *(found.start, found.stop, found.hashes, found.time_us, found.units, found.places),
-        attributes=np.zeros(count, dtype=np.uint64),
+        *(found.start, found.stop, found.hashes, found.time_us, found.units, found.places), attributes=digests[-1]
     )
     read_events(reader, columns, bounds, found.digest, found.read)
     return found

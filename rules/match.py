@@ -34,11 +34,14 @@ Names = tuple[str, ...]
 class Matched:
     """The winners: `winners[g]` holds the index of the rule that won in group g, or -1; int32[groups, n].
 
+    lines: how many winners there are; unmatched: whether some event has none at all;
     column: gives the column of some names (the combined keys of several); rows: finds, for a table's index, its row for
     each event (int32[n], MISSING where there is none).
     """
 
     winners: Int32s
+    lines: int
+    unmatched: bool
     column: Callable[[Names], Coded]
     rows: Callable[[TableIndex], Int32s]
 
@@ -54,8 +57,8 @@ class Matcher:
         self._pool = Pool([(sight.what, sight.missing) for sight in sights])
         names = list(dict.fromkeys(sight.names for sight in sights))
         self._names = names
-        self._names_of = [sight.names for sight in sights]
-        self._field_of = np.array([names.index(one) for one in self._names_of], dtype=np.int64)
+        self._fields = [names.index(sight.names) for sight in sights]
+        self._field_of = np.array(self._fields, dtype=np.int64)
         self._plan()
 
     def _plan(self) -> None:
@@ -94,8 +97,9 @@ class Matcher:
     def match(self, usage: Usage, currency: Int32s) -> Matched:
         """Return the winner of every group for every event; currency: int32[n], index into the book's currencies."""
         sought = _Sought(usage)
-        self._pool.update([sought.column(names) for names in self._names_of])
-        codes = stacked([sought.column(names).codes for names in self._names], len(usage))
+        columns = [sought.column(names) for names in self._names]
+        self._pool.update([columns[field] for field in self._fields])
+        codes = stacked([column.codes for column in columns], len(usage))
         classes = np.empty((len(self._classes), len(usage)), dtype=np.int64)
         for place, one in enumerate(self._classes):
             classes[place] = one.classes(usage.quantity)
@@ -104,10 +108,10 @@ class Matcher:
         if len(memo) > COMBINATIONS_MAX:
             memo.clear()
         key = np.empty((len(usage), memo.keys.shape[1]), dtype=np.int64)
-        row = 0
+        row, lines, unmatched = 0, 0, 0
         while row < len(usage):
             memo.make_room()
-            row, asked = _find(
+            row, asked, lines, unmatched = _find(
                 row,
                 self._parts,
                 self._bounds,
@@ -128,7 +132,7 @@ class Matcher:
             for place, at in memo.questions[:asked].tolist():
                 block, event = divmod(at, len(usage))
                 memo.answer(place, self._evaluate(self._blocks[block], usage, event, currency, winners[:, event]))
-        return Matched(winners, sought.column, sought.rows)
+        return Matched(winners, lines, unmatched > 0, sought.column, sought.rows)
 
     def _evaluate(self, block: "_Block", usage: Usage, row: int, currency: Int32s, won: Int32s) -> int:
         """Evaluate the rules of a block for one event, as the book's format says."""
@@ -210,8 +214,12 @@ def _find(  # noqa: C901, PLR0912 - every kind of part
     answers: Int32s,
     questions: Int64s,
     winners: Int32s,
-) -> tuple[int, int]:
-    """Write the winners of events from `start` on; returns the first event without all of them, and the questions."""
+) -> tuple[int, int, int, int]:
+    """Write the winners of events from `start` on.
+
+    Returns the first event without all of them, and the questions; once there is none, the winners and the events
+    without any.
+    """
     groups, events = winners.shape
     waiting, asked = events, 0
     for group in range(groups):
@@ -252,7 +260,14 @@ def _find(  # noqa: C901, PLR0912 - every kind of part
             best = winners[group, at]
             if won == ASKED or (best != ASKED and won >= 0 and (best < 0 or won < best)):
                 winners[group, at] = won
-    return waiting, asked
+    lines, unmatched = 0, 0
+    if waiting == events:
+        for at in range(events):
+            before = lines
+            for group in range(groups):
+                lines += 1 if winners[group, at] >= 0 else 0
+            unmatched += 1 if lines == before else 0
+    return waiting, asked, lines, unmatched
 
 
 @compiled

@@ -77,7 +77,7 @@ class Plain:
         stated = usage.attributes[CURRENCY]
         keys = [matched.column(index.names) for index in self._sheet.indexes]
         self._cells.update(keys)
-        count = int(np.count_nonzero(matched.winners >= 0))
+        count = matched.lines
         event, rule, charged = np.empty((3, count), dtype=np.int32)
         units, amount = np.empty((2, count), dtype=np.int64)
         scale = _price(

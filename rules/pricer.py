@@ -247,6 +247,8 @@ class _Batch:
 
 def _unmatched(usage: Usage, matched: Matched) -> Iterator[Reject]:
     """Yield a reject for each event for which no rule won in any group."""
+    if not matched.unmatched:
+        return
     product = usage.product
     for row in np.flatnonzero(matched.winners.max(axis=0) == MISSING).tolist():
         detail = f"no rule charges the product {quoted(product.values[product.codes[row]])}"
