@@ -17,7 +17,7 @@ _P3: Final = np.uint64(0x165667B19E3779F9)
 _P4: Final = np.uint64(0x85EBCA77C2B2AE63)
 _P5: Final = np.uint64(0x27D4EB2F165667C5)
 _STRIPE: Final = 32
-LANE: Final = 8
+_LANE: Final = 8
 _HALF: Final = 4
 
 
@@ -28,10 +28,10 @@ def hash64(data: Bytes, start: int, stop: int) -> Any:  # noqa: ANN401 - uint64,
     if stop - start >= _STRIPE:
         a, b, c, d = _P1 + _P2, _P2, np.uint64(0), np.uint64(0) - _P1
         while stop - at >= _STRIPE:
-            a = _round(a, lane(data, at))
-            b = _round(b, lane(data, at + 8))
-            c = _round(c, lane(data, at + 16))
-            d = _round(d, lane(data, at + 24))
+            a = _round(a, _lane(data, at))
+            b = _round(b, _lane(data, at + 8))
+            c = _round(c, _lane(data, at + 16))
+            d = _round(d, _lane(data, at + 24))
             at += _STRIPE
         h = _rotated(a, 1) + _rotated(b, 7) + _rotated(c, 12) + _rotated(d, 18)
         for accumulator in (a, b, c, d):
@@ -39,9 +39,9 @@ def hash64(data: Bytes, start: int, stop: int) -> Any:  # noqa: ANN401 - uint64,
     else:
         h = _P5
     h += np.uint64(stop - start)
-    while stop - at >= LANE:
-        h = _rotated(h ^ _round(np.uint64(0), lane(data, at)), 27) * _P1 + _P4
-        at += LANE
+    while stop - at >= _LANE:
+        h = _rotated(h ^ _round(np.uint64(0), _lane(data, at)), 27) * _P1 + _P4
+        at += _LANE
     if stop - at >= _HALF:
         h = _rotated(h ^ (_half(data, at) * _P1), 23) * _P2 + _P3
         at += _HALF
@@ -74,6 +74,5 @@ def _half(data: Bytes, at: int) -> Any:  # noqa: ANN401
 
 
 @compiled
-def lane(data: Bytes, at: int) -> Any:  # noqa: ANN401
-    """Return eight bytes as an integer, the first one lowest; one instruction, once compiled."""
+def _lane(data: Bytes, at: int) -> Any:  # noqa: ANN401
     return _half(data, at) | (_half(data, at + 4) << np.uint64(32))

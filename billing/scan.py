@@ -11,7 +11,7 @@ import numpy as np
 from xxhash import xxh64_intdigest
 
 from billing.digest import attribute_digest, event_digest
-from billing.hash64 import LANE, Bytes, hash64, lane
+from billing.hash64 import Bytes, hash64
 from billing.moment import TIME_US_MAX, TIME_US_MIN, read_moment
 from billing.quantity import read_plain
 from billing.wire import (
@@ -23,7 +23,6 @@ from billing.wire import (
     IDENTIFIER_LENGTH_MAX,
     USAGE,
 )
-from billing.words import identifier_bytes, text_bytes
 from rules.columns import PICO_PLACES, Int64s
 from rules.compiled import compiled, item
 
@@ -242,11 +241,6 @@ def _text_end(data: Bytes, kinds: Bytes, quote: int, end: int, kind: int) -> int
     if quote >= end or item(data, quote) != _QUOTE:
         return -1
     at = quote + 1
-    while at + LANE <= end:
-        plain = identifier_bytes(lane(data, at)) if kind == _IDENTIFIER else text_bytes(lane(data, at))
-        at += plain
-        if plain < LANE:
-            break
     while at < end and kinds[item(data, at)] & kind:
         at += 1
     return at if at < end and item(data, at) == _QUOTE else -1

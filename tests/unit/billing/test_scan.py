@@ -1,4 +1,4 @@
-"""Scanning: where texts end, eight bytes at a time or one at a time."""
+"""Scanning: where texts end, whatever they are made of."""
 
 import numpy as np
 import pytest
