@@ -22,7 +22,7 @@ def test_no_compiled_loop_leaves_its_arrays(tmp_path: Path) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,  # most of it compiles
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2_000:]
