@@ -29,8 +29,10 @@ class Interner:
         count = max(dictionary_of) + 1
         self.dictionaries: list[Dictionary[str]] = [Dictionary() for _ in range(count)]
         self._dictionary_of = np.array(dictionary_of, dtype=np.int64)
+        self._sharing = int(np.bincount(self._dictionary_of).max())  # columns that share one dictionary, at most
         self._counts: Int64s = np.zeros(count, dtype=np.int64)
-        self._table: Int32s = np.zeros((count, 4 * _ROOM), dtype=np.int32)
+        self._used = [0] * count  # bytes of each dictionary's texts
+        self._table: Int32s = np.zeros((count, 2 * _ROOM), dtype=np.int32)  # code + 1, 0 where it is free
         self._hashes: NDArray[np.uint64] = np.zeros((count, _ROOM), dtype=np.uint64)
         self._bounds: Int64s = np.zeros((count, _ROOM + 1), dtype=np.int64)
         self._pool: Bytes = np.zeros((count, 16 * _ROOM), dtype=np.uint8)
@@ -40,13 +42,13 @@ class Interner:
         for number, dictionary in enumerate(self.dictionaries):
             if len(dictionary) >= TEXTS_MAX:
                 self.dictionaries[number] = Dictionary()
-                self._counts[number] = 0
+                self._counts[number] = self._used[number] = 0
                 self._table[number].fill(0)
 
     def coded(self, data: Bytes, start: Int64s, stop: Int64s, hashes: NDArray[np.uint64]) -> list[Coded]:
         """Encode columns: texts `data[start:stop]` (start -1: missing) with their XXH64, of shape (columns, n)."""
         columns, rows = start.shape
-        self._reserve(columns * rows, len(data))
+        self._reserve(self._sharing * rows, len(data))
         codes = np.empty((columns, rows), dtype=np.int32)
         _intern(
             data,
@@ -61,11 +63,13 @@ class Interner:
             self._counts,
             codes,
         )
-        for number, (dictionary, count) in enumerate(zip(self.dictionaries, self._counts.tolist(), strict=True)):
+        for number, count in enumerate(self._counts.tolist()):
+            dictionary = self.dictionaries[number]
             before = len(dictionary)
             if count > before:
                 bounds = self._bounds[number, before : count + 1]
                 offsets = (bounds - bounds[0]).astype(np.int32)
+                self._used[number] = int(bounds[-1])
                 letters = self._pool[number, bounds[0] : bounds[-1]]
                 texts = pa.StringArray.from_buffers(count - before, pa.py_buffer(offsets), pa.py_buffer(letters))
                 dictionary.extend(texts.to_pylist())
@@ -73,14 +77,13 @@ class Interner:
 
     def _reserve(self, texts: int, size_bytes: int) -> None:
         """Make room in every dictionary for so many more texts, of so many bytes in all."""
-        counts = self._counts.tolist()
-        used = self._bounds[range(len(counts)), counts].tolist()
-        self._pool = _grown(self._pool, used, max(used) + size_bytes)
+        counts = [len(dictionary) for dictionary in self.dictionaries]
+        self._pool = _grown(self._pool, self._used, max(self._used) + size_bytes)
         if max(counts) + texts > self._hashes.shape[1]:
             self._hashes = _grown(self._hashes, counts, max(counts) + texts)
             room = self._hashes.shape[1]
             self._bounds = _grown(self._bounds, [count + 1 for count in counts], room + 1)
-            self._table = np.zeros((len(counts), 4 * room), dtype=np.int32)
+            self._table = np.zeros((len(counts), 2 * room), dtype=np.int32)
             for number, count in enumerate(counts):
                 _index(self._table[number], self._hashes[number], count)
 
@@ -149,7 +152,7 @@ def _intern_column(
     count: int,
     codes: Int32s,
 ) -> int:
-    """Look up the texts of one column; returns the number of texts known then. The table holds 0 where it is free."""
+    """Look up the texts of one column; returns the number of texts known then."""
     mask = np.uint64(len(table) - 1)
     for row in range(len(start)):
         first, length = start[row], stop[row] - start[row]

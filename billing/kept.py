@@ -109,5 +109,7 @@ def _write_members(lines: Bytes, label: Bytes, out: Bytes, ends: Int32s) -> None
 
 def too_long(kept: pa.StringArray) -> list[int]:
     """Return the rows whose text is wider than the column of records that keeps it."""
-    _, bounds = text_buffers(kept)
+    letters, bounds = text_buffers(kept)
+    if len(letters) <= KEPT_BYTES_MAX:
+        return []
     return np.flatnonzero(bounds[1:] - bounds[:-1] > KEPT_BYTES_MAX).tolist()

@@ -5,6 +5,8 @@ rules.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Final
 
 import attrs
 import numpy as np
@@ -15,20 +17,26 @@ from xxhash import xxh64_intdigest
 from billing.exact import EXACT
 from billing.hash64 import Bytes
 from billing.intern import Interner
+from billing.quantity import PLACES_MAX
 from billing.scan import ACCOUNT, FIELDS, ID, PRODUCT, Columns, Reader, kinds_of, read_events
 from billing.texts import gathered
 from billing.wire import ATTRIBUTES_MAX, PlainEvent
 from rules.columns import INT64_LIMIT, Coded, Decimals, Int64s, Units, widened
+from rules.compiled import compiled
+
+_POWERS: Final = np.array([10**places for places in range(PLACES_MAX + 1)], dtype=np.int64)
+_INT64_MAX: Final = INT64_LIMIT - 1
 
 
 class Names:
-    """The attributes to outline, as the compiled reader looks them up."""
+    """The attributes to outline, as the compiled reader looks them up, and room for its use."""
 
     def __init__(self, names: Sequence[str]) -> None:
         encoded = [name.encode() for name in names]
         self.pool = np.frombuffer(b"".join(encoded) + b"\0", dtype=np.uint8)
         self.bounds = np.cumsum([0, *map(len, encoded)]).astype(np.int64)
         self.hashes = np.array([xxh64_intdigest(name) for name in encoded], dtype=np.uint64)
+        self.strangers = np.zeros(ATTRIBUTES_MAX, dtype=np.uint64)
         self.positions: Mapping[str, int] = {name: FIELDS + position for position, name in enumerate(names)}
 
 
@@ -78,6 +86,11 @@ class Outline:
     @property
     def quantity(self) -> Decimals:
         """Return the quantities, at the scale of the finest."""
+        if self.units.dtype != object:
+            units = np.empty_like(self.units)
+            scale = _rescale(self.units, self.places, units)
+            if scale >= 0:
+                return Decimals(units, scale)
         scale = int(self.places.max()) if len(self.places) else 0
         column = Decimals(self.units, 0)
         if scale and int(self.places.min()) < scale:
@@ -91,25 +104,23 @@ def outline(payload: Sequence[bytes], names: Names) -> Outline:
     """Outline the usual ones among n payloads."""
     joined = b"".join(payload)
     count, width = len(payload), FIELDS + len(names.positions)
-    bounds = np.zeros(count + 1, dtype=np.int64)
-    np.cumsum(np.fromiter(map(len, payload), dtype=np.int64, count=count), out=bounds[1:])
+    bounds = np.fromiter(accumulate(map(len, payload), initial=0), dtype=np.int64, count=count + 1)
+    numbers = np.empty((2 * width + 2, count), dtype=np.int64)
+    digests = np.empty((width + 2, count), dtype=np.uint64)
     found = Outline(
         data=np.frombuffer(joined, dtype=np.uint8),
-        start=np.full((width, count), -1, dtype=np.int64),
-        stop=np.full((width, count), -1, dtype=np.int64),
-        hashes=np.zeros((width, count), dtype=np.uint64),
-        time_us=np.zeros(count, dtype=np.int64),
-        units=np.ones(count, dtype=np.int64),
-        places=np.zeros(count, dtype=np.int8),
-        digest=np.zeros(count, dtype=np.uint64),
+        start=numbers[:width],
+        stop=numbers[width:-2],
+        hashes=digests[:width],
+        time_us=numbers[-2],
+        units=numbers[-1],
+        places=np.empty(count, dtype=np.int8),
+        digest=digests[-2],
         read=np.zeros(count, dtype=np.bool_),
     )
-    reader = Reader(
-        found.data, kinds_of(joined), names.pool, names.bounds, names.hashes, np.zeros(ATTRIBUTES_MAX, dtype=np.uint64)
-    )
+    reader = Reader(found.data, kinds_of(joined), names.pool, names.bounds, names.hashes, names.strangers)
     columns = Columns(
-        *(found.start, found.stop, found.hashes, found.time_us, found.units, found.places),
-        attributes=np.zeros(count, dtype=np.uint64),
+        *(found.start, found.stop, found.hashes, found.time_us, found.units, found.places), attributes=digests[-1]
     )
     read_events(reader, columns, bounds, found.digest, found.read)
     return found
@@ -139,3 +150,17 @@ def completed(found: Outline, events: Mapping[int, PlainEvent], names: Names) ->
         found.digest[row], read[row] = event.digest, True
     data = np.concatenate([found.data, np.frombuffer(bytes(extra), dtype=np.uint8)])
     return attrs.evolve(found, data=data, units=units, read=read)
+
+
+@compiled
+def _rescale(units: Int64s, places: NDArray[np.int8], rescaled: Int64s) -> int:
+    """Bring units to the scale of the finest; returns it, or -1 where not all of them might fit."""
+    scale, least, most = 0, len(_POWERS) - 1, 0
+    for row in range(len(units)):
+        scale, least = max(scale, places[row]), min(least, places[row])
+        most = max(most, abs(units[row]))
+    if least < scale and most > _INT64_MAX // _POWERS[scale]:
+        return -1
+    for row in range(len(units)):
+        rescaled[row] = units[row] * _POWERS[scale - places[row]]
+    return scale

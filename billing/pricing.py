@@ -106,7 +106,7 @@ def _assemble(
             rule[lonely] = zero_rules
     tail, tails = tails_of(events, event, rule, book)
     whole = len(rows) == len(events) and bool(home.all())  # a part for each event, in their order
-    chosen = slice(None) if whole else rows
+    chosen: slice | Int64s = slice(None) if whole else rows
     return Charges(
         partition=events.partition[chosen],
         offset=events.offset[chosen],
@@ -118,7 +118,7 @@ def _assemble(
         void=events.void[chosen],
         kept=kept if whole else texts_at(kept, rows),
         payload=events.payload[chosen],
-        attributes={name: events.attributes[name].take(chosen) for name in routing_names},
+        attributes={name: events.attributes[name].take(rows) for name in routing_names},
         part=laid.part,
         line=laid.line,
         tail=tail,
@@ -165,12 +165,26 @@ def _keys(events: Events, rows: NDArray[np.int64], home: Bools) -> pa.StringArra
     if home.all():
         return texts_at(events.id, rows)
     ids, accounts = text_buffers(events.id), text_buffers(events.account.values.derived(texts_of))
-    lengths = np.diff(ids[1])[rows] + np.where(home, 0, np.diff(accounts[1])[events.account.codes[rows]] + 1)
-    ends = np.zeros(len(rows) + 1, dtype=np.int32)
-    np.cumsum(lengths, out=ends[1:])
-    out = np.empty(ends[-1], dtype=np.uint8)
+    ends = np.empty(len(rows) + 1, dtype=np.int32)
+    out = np.empty(_measure_keys(ids[1], accounts[1], events.account.codes, rows, home, ends), dtype=np.uint8)
     _write_keys(*ids, *accounts, events.account.codes, rows, home, out)
     return pa.StringArray.from_buffers(len(rows), pa.py_buffer(ends), pa.py_buffer(out))
+
+
+@compiled
+def _measure_keys(
+    id_bounds: Int32s, account_bounds: Int32s, codes: Int32s, rows: Int64s, home: Bools, ends: Int32s
+) -> int:
+    """Write where the key of each part ends; returns the length of all of them."""
+    total = 0
+    ends[0] = 0
+    for part in range(len(rows)):
+        row = rows[part]
+        total += item(id_bounds, row + 1) - item(id_bounds, row)
+        if not home[part]:
+            total += item(account_bounds, codes[row] + 1) - item(account_bounds, codes[row]) + 1
+        ends[part + 1] = total
+    return total
 
 
 @compiled

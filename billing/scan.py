@@ -97,8 +97,11 @@ class Columns(NamedTuple):
 
 @compiled
 def read_events(reader: Reader, columns: Columns, events: Int64s, digest: Any, read: Any) -> None:  # noqa: ANN401
-    """Read each event, `data[events[i]:events[i + 1]]`; what is not read to its end stays unread."""
+    """Read each event, `data[events[i]:events[i + 1]]`; what is not read to its end stays unread. Fills all columns."""
     hashes = columns.hashes
+    columns.start[:] = columns.stop[:] = -1
+    columns.units[:] = 1
+    columns.places[:] = columns.attributes[:] = 0
     for row in range(len(events) - 1):
         if events[row + 1] - events[row] <= EVENT_BYTES_MAX:
             read[row] = _read_event(reader, columns, row, events[row], events[row + 1])

@@ -13,10 +13,11 @@ import numpy as np
 
 from rules.block import blocks_of, groups_read
 from rules.book import Book, Rule
+from rules.candidates import Candidates
 from rules.classes import NumberClasses, TextClasses, distinct
 from rules.columns import INT64_LIMIT, MISSING, Coded, Int32s, Int64s, Usage, stacked
 from rules.compiled import compiled
-from rules.condition import Condition, OneOf
+from rules.condition import Condition
 from rules.memo import ASKED, Memo, noted, place_of
 from rules.pool import Pool, What
 from rules.price.table import tables_of
@@ -33,11 +34,14 @@ Names = tuple[str, ...]
 class Matched:
     """The winners: `winners[g]` holds the index of the rule that won in group g, or -1; int32[groups, n].
 
+    lines: how many winners there are; unmatched: whether some event has none at all;
     column: gives the column of some names (the combined keys of several); rows: finds, for a table's index, its row for
     each event (int32[n], MISSING where there is none).
     """
 
     winners: Int32s
+    lines: int
+    unmatched: bool
     column: Callable[[Names], Coded]
     rows: Callable[[TableIndex], Int32s]
 
@@ -53,8 +57,8 @@ class Matcher:
         self._pool = Pool([(sight.what, sight.missing) for sight in sights])
         names = list(dict.fromkeys(sight.names for sight in sights))
         self._names = names
-        self._names_of = [sight.names for sight in sights]
-        self._field_of = np.array([names.index(one) for one in self._names_of], dtype=np.int64)
+        self._fields = [names.index(sight.names) for sight in sights]
+        self._field_of = np.array(self._fields, dtype=np.int64)
         self._plan()
 
     def _plan(self) -> None:
@@ -93,8 +97,9 @@ class Matcher:
     def match(self, usage: Usage, currency: Int32s) -> Matched:
         """Return the winner of every group for every event; currency: int32[n], index into the book's currencies."""
         sought = _Sought(usage)
-        self._pool.update([sought.column(names) for names in self._names_of])
-        codes = stacked([sought.column(names).codes for names in self._names], len(usage))
+        columns = [sought.column(names) for names in self._names]
+        self._pool.update([columns[field] for field in self._fields])
+        codes = stacked([column.codes for column in columns], len(usage))
         classes = np.empty((len(self._classes), len(usage)), dtype=np.int64)
         for place, one in enumerate(self._classes):
             classes[place] = one.classes(usage.quantity)
@@ -102,11 +107,11 @@ class Matcher:
         memo = self._memo
         if len(memo) > COMBINATIONS_MAX:
             memo.clear()
-        key = np.empty(memo.keys.shape[1], dtype=np.int64)
-        row = 0
+        key = np.empty((len(usage), memo.keys.shape[1]), dtype=np.int64)
+        row, lines, unmatched = 0, 0, 0
         while row < len(usage):
             memo.make_room()
-            row, asked = _find(
+            row, asked, lines, unmatched = _find(
                 row,
                 self._parts,
                 self._bounds,
@@ -127,7 +132,7 @@ class Matcher:
             for place, at in memo.questions[:asked].tolist():
                 block, event = divmod(at, len(usage))
                 memo.answer(place, self._evaluate(self._blocks[block], usage, event, currency, winners[:, event]))
-        return Matched(winners, sought.column, sought.rows)
+        return Matched(winners, lines, unmatched > 0, sought.column, sought.rows)
 
     def _evaluate(self, block: "_Block", usage: Usage, row: int, currency: Int32s, won: Int32s) -> int:
         """Evaluate the rules of a block for one event, as the book's format says."""
@@ -172,7 +177,7 @@ class _Block:
 
     def __init__(self, group: int, rules: Sequence[tuple[int, Rule]]) -> None:
         self.group = group
-        self.candidates = _Candidates(rules)
+        self.candidates = Candidates(rules)
         self.earlier_groups = sorted({group for _, rule in rules for group in groups_read(rule)})
         conditions: dict[str, list[Condition]] = {}
         for _, rule in rules:
@@ -209,46 +214,69 @@ def _find(  # noqa: C901, PLR0912 - every kind of part
     answers: Int32s,
     questions: Int64s,
     winners: Int32s,
-) -> tuple[int, int]:
-    """Write the winners of events from `start` on; returns the first event without all of them, and the questions."""
+) -> tuple[int, int, int, int]:
+    """Write the winners of events from `start` on.
+
+    Returns the first event without all of them, and the questions; once there is none, the winners and the events
+    without any.
+    """
     groups, events = winners.shape
-    blocks = bounds.shape[1] - 1
     waiting, asked = events, 0
-    for at in range(start, events):
-        for group in range(groups):
-            winners[group, at] = MISSING
-        for block in range(blocks):
-            key[:] = 0
-            known = True
-            for part in range(bounds[0, block], bounds[0, block + 1]):
-                kind, which = parts[part, 0], parts[part, 1]
-                number = which
-                if kind == _SIGHT:
-                    number = numbers[first[which] + codes[field_of[which], at]]
-                elif kind == _EARLIER:
-                    known = known and winners[which, at] != ASKED
-                    number = 1 if winners[which, at] >= 0 else 0
-                elif kind == _TIME:
-                    number = _passed(ends_us, bounds[1, which], bounds[1, which + 1], time_us[at])
-                elif kind == _QUANTITY:
-                    number = classes[which, at]
-                elif kind == _CURRENCY:
-                    number = currency[at]
-                key[parts[part, 2]] += number * parts[part, 3]
-            won = ASKED
-            if known:
-                place = place_of(keys, answers, key)
-                won = answers[place]
-                if won < MISSING:
-                    asked = noted(keys, answers, questions, asked, place, key, block * events + at)
-                    won = ASKED
-            group = bounds[2, block]
+    for group in range(groups):
+        winners[group, start:] = MISSING
+    for block in range(bounds.shape[1] - 1):
+        group = bounds[2, block]
+        key[start:] = 0
+        for part in range(bounds[0, block], bounds[0, block + 1]):
+            kind, which, word, factor = parts[part]
+            if kind == _SIGHT:
+                field, begin = codes[field_of[which]], first[which]
+                for at in range(start, events):
+                    key[at, word] += numbers[begin + field[at]] * factor
+            elif kind == _EARLIER:
+                for at in range(start, events):
+                    key[at, word] += factor if winners[which, at] >= 0 else 0
+            elif kind == _TIME:
+                for at in range(start, events):
+                    key[at, word] += _passed(ends_us, bounds[1, which], bounds[1, which + 1], time_us[at]) * factor
+            else:
+                for at in range(start, events):
+                    number = which
+                    if kind == _QUANTITY:
+                        number = classes[which, at]
+                    elif kind == _CURRENCY:
+                        number = np.int64(currency[at])
+                    key[at, word] += number * factor
+        for at in range(start, events):
+            place = place_of(keys, answers, key[at])
+            won = answers[place]
+            if waiting < events and _waits(parts, bounds, block, winners, at):
+                won = ASKED  # the key means nothing yet
+            elif won < MISSING:
+                won = ASKED
+                asked = noted(keys, answers, questions, asked, place, key[at], block * events + at)
+            if won == ASKED:
+                waiting = min(waiting, at)
             best = winners[group, at]
             if won == ASKED or (best != ASKED and won >= 0 and (best < 0 or won < best)):
                 winners[group, at] = won
-            if won == ASKED:
-                waiting = min(waiting, at)
-    return waiting, asked
+    lines, unmatched = 0, 0
+    if waiting == events:
+        for at in range(events):
+            before = lines
+            for group in range(groups):
+                lines += 1 if winners[group, at] >= 0 else 0
+            unmatched += 1 if lines == before else 0
+    return waiting, asked, lines, unmatched
+
+
+@compiled
+def _waits(parts: Int64s, bounds: Int64s, block: int, winners: Int32s, at: int) -> bool:
+    """Tell whether a block reads an earlier group whose winner is not known yet."""
+    for part in range(bounds[0, block], bounds[0, block + 1]):
+        if parts[part, 0] == _EARLIER and winners[parts[part, 1], at] == ASKED:
+            return True
+    return False
 
 
 @compiled
@@ -303,34 +331,3 @@ def _column(usage: Usage, names: Names) -> Coded:
 
 def _by_group(book: Book) -> Iterable[tuple[int, list[tuple[int, Rule]]]]:
     return ((g, list(rules)) for g, rules in groupby(enumerate(book.rules), key=lambda pair: pair[1].group_index))
-
-
-class _Candidates:
-    """Rules of one group, indexed by their rarest equality, so that a big group is not read through each time."""
-
-    def __init__(self, rules: Sequence[tuple[int, Rule]]) -> None:
-        uses: dict[tuple[str, str], int] = {}
-        for _, rule in rules:
-            for anchor in _equalities(rule):
-                for pair in anchor:
-                    uses[pair] = uses.get(pair, 0) + 1
-        self._any: list[tuple[int, Rule]] = []
-        self._by_text: dict[str, dict[str, list[tuple[int, Rule]]]] = {}
-        for i, rule in rules:
-            anchor = min(_equalities(rule), key=lambda pairs: sum(uses[pair] for pair in pairs), default=[])
-            if not anchor:
-                self._any.append((i, rule))
-            for name, text in anchor:
-                self._by_text.setdefault(name, {}).setdefault(text, []).append((i, rule))
-
-    def of(self, ask: Callable[[str], str | None]) -> list[tuple[int, Rule]]:
-        """Return the rules that could win, in the book's order."""
-        found = [*self._any]
-        for name, by_text in self._by_text.items():
-            found += by_text.get(ask(name) or "", ())
-        return sorted(found, key=lambda pair: pair[0])
-
-
-def _equalities(rule: Rule) -> list[list[tuple[str, str]]]:
-    conditions = rule.when.items()
-    return [[(name, text) for text in test.texts] for name, test in conditions if isinstance(test, OneOf)]

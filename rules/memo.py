@@ -65,7 +65,7 @@ def place_of(keys: Int64s, answers: Int32s, key: Int64s) -> int:
         if same:
             break
         place = (place + np.uint64(1)) & mask
-    return np.int64(place)
+    return int(place)
 
 
 @compiled

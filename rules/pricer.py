@@ -23,9 +23,9 @@ from rules.match import Matched, Matcher
 from rules.measure import Bools, Measures
 from rules.payer import Payers
 from rules.period import Per
+from rules.plain import Plain
 from rules.price.cumulative import CumulativePrice
 from rules.quote import quoted
-from rules.sheet import Sheet
 from rules.table import TableIndex
 
 OVERFLOW: Final = "the quantity or the amount has more than 26 digits before the point"
@@ -40,7 +40,7 @@ class Pricer:
         self.book = book
         self._directory = Directory(book)
         self._matcher = Matcher(book)
-        self._sheet = Sheet(book, self._directory)
+        self._plain = Plain(book, self._directory)
         self._lanes, self._lane_of_rule, self._position_of_rule = lanes_of(book)
 
     def price(self, usage: Usage) -> Priced:
@@ -48,7 +48,7 @@ class Pricer:
         payers = Payers(usage.account)
         currency = self._directory.currency(payers.rows(usage.account.codes, self._directory.lookup))
         matched = self._matcher.match(usage, np.maximum(currency, 0))
-        lines = self._sheet.lines(usage, matched, currency)
+        lines = self._plain.lines(usage, matched, currency)
         if lines is not None:
             return Priced(lines, list(_unmatched(usage, matched)))
         batch = _Batch(usage, matched, payers, self._directory, currency, self.book.contracts)
@@ -247,6 +247,8 @@ class _Batch:
 
 def _unmatched(usage: Usage, matched: Matched) -> Iterator[Reject]:
     """Yield a reject for each event for which no rule won in any group."""
+    if not matched.unmatched:
+        return
     product = usage.product
     for row in np.flatnonzero(matched.winners.max(axis=0) == MISSING).tolist():
         detail = f"no rule charges the product {quoted(product.values[product.codes[row]])}"

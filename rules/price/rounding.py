@@ -68,7 +68,8 @@ def product_max(ratio: Fraction, rounding: Rounding) -> int:
     if max(ratio.numerator, ratio.denominator) >= _SAFE:
         return -1  # not even zero: the ratio itself does not fit int64
     step = 10 ** (PICO_PLACES - rounding.places)
-    return min(_SAFE // ratio.numerator, (_SAFE // step - 1) * ratio.denominator // ratio.numerator)
+    most: int = min(_SAFE // ratio.numerator, (_SAFE // step - 1) * ratio.denominator // ratio.numerator)
+    return most
 
 
 def _magnitude(units: Units) -> int:

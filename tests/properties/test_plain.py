@@ -1,4 +1,4 @@
-"""Sheets: what one compiled pass makes of a batch is what the lanes make of it, to the last bit."""
+"""Plain batches: what one compiled pass makes of a batch is what the lanes make of it, to the last bit."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from rules.book import Book
 from rules.columns import MISSING, Coded, Dictionary, Priced, Usage
+from rules.plain import Plain
 from rules.pricer import Pricer
-from rules.sheet import Sheet
 from tests.rulebooks import book_of, usage_of
 
 TABLE = "country,p\nUS,0.0079\nDE,0.000000546875\nFR,\nJP,-0.5\n"
@@ -106,16 +106,16 @@ def bits(priced: Priced) -> tuple[Any, ...]:
 
 
 def both(book: Book, batches: list[Usage]) -> tuple[list[Any], list[Any]]:
-    """Price batches with the sheet and without it."""
-    with_sheet, without = Pricer(book), Pricer(book)
-    seen = [bits(with_sheet.price(usage)) for usage in batches]
+    """Price batches in one pass where that can be, and lane by lane."""
+    in_one_pass, without = Pricer(book), Pricer(book)
+    seen = [bits(in_one_pass.price(usage)) for usage in batches]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Sheet, "lines", lambda *_: None)
+        patch.setattr(Plain, "lines", lambda *_: None)
         return seen, [bits(without.price(usage)) for usage in batches]
 
 
 @given(books(), st.lists(events, min_size=1, max_size=4))
-def test_a_sheet_prices_as_the_lanes_do(charges: str, drawn: list[list[dict[str, Any]]]) -> None:
+def test_a_plain_batch_is_priced_as_by_lanes(charges: str, drawn: list[list[dict[str, Any]]]) -> None:
     """What an event costs would depend on the events that are read with it."""
     with TemporaryDirectory() as folder:
         book = book_of(Path(folder), charges, t=TABLE)
