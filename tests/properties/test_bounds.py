@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
-CHECKED = ["properties/test_event.py", *(f"unit/billing/test_{name}.py" for name in ("event", "intern", "literal"))]
+CHECKED = [
+    *(f"properties/test_{name}.py" for name in ("event", "rows")),
+    *(f"unit/billing/test_{name}.py" for name in ("event", "fold", "intern", "literal", "rowtext")),
+]
 
 
 def test_no_compiled_loop_leaves_its_arrays(tmp_path: Path) -> None:
