@@ -8,7 +8,7 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 CHECKED = [
     *(f"properties/test_{name}.py" for name in ("event", "rows")),
-    *(f"unit/billing/test_{name}.py" for name in ("event", "fold", "intern", "literal", "rowtext")),
+    *(f"unit/billing/test_{name}.py" for name in ("event", "intern", "literal", "rowtext")),
 ]
 
 
@@ -21,7 +21,7 @@ def test_no_compiled_loop_leaves_its_arrays(tmp_path: Path) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2_000:]
