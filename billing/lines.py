@@ -48,7 +48,8 @@ def lines_of(charges: Charges, slot: NDArray[np.uint16], order: Order) -> Lines:
     firsts = np.empty(len(charges) + 1, dtype=np.int64)
     _lay_out(
         order.parts, order.group, order.day, slot, charges.account.codes, charges.time_us, charges.digest, charges.void,
-        charges.part, charges.line, charges.tail, *numbers, pico, 10 ** (PICO_PLACES - amount.scale), firsts, columns,
+        charges.part, charges.line, charges.tail, numbers[0], numbers[1], pico, 10 ** (PICO_PLACES - amount.scale),
+        firsts, columns,
     )  # fmt: skip
     if wide:
         return Lines(columns, quantity.take(columns[PLACE]), amount.take(columns[PLACE]))
@@ -72,7 +73,8 @@ def whole(limbs: Int64s) -> Units:
 def _pico(units: Units) -> Int64s:
     """Return integers mod 2^64."""
     low = limbs(units)
-    return low[0] | low[1] << _LIMB_BITS
+    pico: Int64s = low[0] | low[1] << _LIMB_BITS
+    return pico
 
 
 @compiled

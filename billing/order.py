@@ -304,9 +304,9 @@ def _precedes(
 ) -> bool:
     """Tell whether a row belongs before another, by number and head if these differ."""
     if item(major, one) != item(major, other):
-        return item(major, one) < item(major, other)
+        return bool(item(major, one) < item(major, other))
     if item(head, one) != item(head, other):
-        return item(head, one) < item(head, other)
+        return bool(item(head, one) < item(head, other))
     return _is_before(one, other, major, text, letters, bounds, void)
 
 
@@ -314,11 +314,11 @@ def _precedes(
 def _is_before(one: int, other: int, major: Int64s, text: Int64s, letters: Bytes, bounds: Int32s, void: Bools) -> bool:
     """Tell whether a row belongs before another."""
     if item(major, one) != item(major, other):
-        return item(major, one) < item(major, other)
+        return bool(item(major, one) < item(major, other))
     compared = _compared(letters, bounds, item(text, one), item(text, other))
     if compared != 0:
         return compared < 0
-    return item(void, one) and not item(void, other)
+    return bool(item(void, one) and not item(void, other))
 
 
 @compiled
@@ -327,10 +327,10 @@ def _compared(letters: Bytes, bounds: Int32s, one: int, other: int) -> int:
     first, second = item(bounds, one), item(bounds, other)
     length, other_length = item(bounds, one + 1) - first, item(bounds, other + 1) - second
     for at in range(min(length, other_length)):
-        difference = np.int64(item(letters, first + at)) - np.int64(item(letters, second + at))
-        if difference != 0:
-            return difference
-    return np.int64(length) - np.int64(other_length)
+        letter, other_letter = item(letters, first + at), item(letters, second + at)
+        if letter != other_letter:
+            return -1 if letter < other_letter else 1
+    return 0 if length == other_length else -1 if length < other_length else 1
 
 
 def ranked(texts: pa.StringArray) -> tuple[pa.StringArray, Int64s]:

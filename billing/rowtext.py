@@ -25,10 +25,9 @@ _TEXTS_MAX: Final = 5  # columns of text in one statement; always as many are gi
 _FIELD: Final = 3  # numbers that say how a field is written
 _TEXT, _QUOTED, _SIGNED, _UNSIGNED = range(4)  # numbers last
 _POWERS: Final = np.array([10**exponent for exponent in range(20)], dtype=np.uint64)
-_EIGHT_DIGITS: Final = np.uint64(10**8)
+_WORD: Final = 8  # bytes, or digits, that are written at once
 _ONES, _HIGHS = np.uint64(0x0101_0101_0101_0101), np.uint64(0x8080_8080_8080_8080)  # the same in each of eight bytes
 _SPACES, _QUOTES, _BACKSLASHES = (np.uint64(ord(letter) * 0x0101_0101_0101_0101) for letter in " '\\")
-_OVERHANG: Final = 8  # bytes that may change after the last one that is written
 _HEXADECIMAL: Final = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
 _IS_HARMFUL: Final = ~np.isin(np.arange(256), list(HARMLESS))
 
@@ -80,7 +79,7 @@ def written(*fields: Field, before: str = "") -> memoryview:
             texts.append((pool.letters, pool.bounds, value.rows))
     columns = (*texts, *_NO_TEXTS[len(texts) :])
     shape, prefix = np.array(layout, dtype=np.int64), _prefix(before)
-    out = np.empty(_room(columns, shape, numbers, prefix) + _OVERHANG, dtype=np.uint8)
+    out = np.empty(_room(columns, shape, numbers, prefix) + _WORD, dtype=np.uint8)
     return out[: _write_rows(out, prefix, shape, columns, numbers)].data
 
 
@@ -96,16 +95,16 @@ _NO_TEXTS: Final = ((NO_TEXTS.pool.letters, NO_TEXTS.pool.bounds, NO_TEXTS.rows)
 def _room(texts: Any, layout: Int64s, numbers: Int64s, prefix: Bytes) -> int:  # noqa: ANN401 - a tuple of columns
     """Return how many bytes the rows may take."""
     rows = numbers.shape[1]
-    size = rows * (len(prefix) + 2)
+    size: int = rows * (len(prefix) + 2)
     for field in range(0, len(layout), _FIELD):
         kind, place = layout[field], layout[field + 1]
         if kind >= _SIGNED:
             size += rows * (_NUMBER_LENGTH_MAX + 1)
             continue
         _, bounds, row = texts[place]
-        length = 0
+        length: int = 0
         for at in range(rows):
-            length += np.int64(item(bounds, row[at] + 1)) - np.int64(item(bounds, row[at]))
+            length += item(bounds, row[at] + 1) - item(bounds, row[at])
         size += (length if kind == _TEXT else 2 * length) + rows * _AROUND_TEXT
     return size
 
@@ -127,7 +126,7 @@ def _write_rows(out: Bytes, prefix: Bytes, layout: Int64s, texts: Any, numbers: 
                 at = _write_number(out, at, np.uint64(number), layout[field + 2])
             else:
                 letters, bounds, rows = texts[place]
-                start, stop = np.int64(item(bounds, rows[row])), np.int64(item(bounds, rows[row] + 1))
+                start, stop = item(bounds, rows[row]), item(bounds, rows[row] + 1)
                 if kind == _TEXT:
                     at = _write_text(out, at, letters, start, stop)
                 else:
@@ -144,10 +143,10 @@ def _write_rows(out: Bytes, prefix: Bytes, layout: Int64s, texts: Any, numbers: 
 def _write_text(out: Bytes, at: int, letters: Bytes, start: int, stop: int) -> int:
     """Copy `letters[start:stop]`, eight bytes at a time; returns where it ends."""
     position = start
-    while position + 8 <= stop:
+    while position + _WORD <= stop:
         _put_eight(out, at, _eight(letters, position))
-        position += 8
-        at += 8
+        position += _WORD
+        at += _WORD
     while position < stop:
         put(out, at, item(letters, position))
         position += 1
@@ -160,12 +159,12 @@ def _write_literal(out: Bytes, at: int, letters: Bytes, start: int, stop: int) -
     """Write `letters[start:stop]` as a literal; returns where it ends."""
     put(out, at, 39)  # "'"
     harm, position, end = np.uint64(0), start, at + 1
-    while position + 8 <= stop:
+    while position + _WORD <= stop:
         eight = _eight(letters, position)
         harm |= _harm(eight)
         _put_eight(out, end, eight)
-        position += 8
-        end += 8
+        position += _WORD
+        end += _WORD
     while position < stop:
         letter = item(letters, position)
         harm |= np.uint64(item(_IS_HARMFUL, letter))
@@ -254,21 +253,16 @@ def _write_whole(out: Bytes, at: int, number: Any) -> int:  # noqa: ANN401 - uin
 def _write_digits(out: Bytes, at: int, digits: int, number: Any) -> int:  # noqa: ANN401 - uint64
     """Write the last digits of a number, as many as told; returns where they end, after which eight bytes may change.
 
-    All that is before the last eights of digits comes first, as eight digits without those that are too many.
+    What comes before the last eights of digits is written as eight digits without those that are too many.
     """
-    if digits > 16:
-        head = number // _EIGHT_DIGITS // _EIGHT_DIGITS
-        _put_eight(out, at, _digits(head) >> np.uint64(8 * (24 - digits)))
-        at += digits - 16
-        number -= head * _EIGHT_DIGITS * _EIGHT_DIGITS
-        digits = 16
-    if digits > 8:
-        head = number // _EIGHT_DIGITS
-        _put_eight(out, at, _digits(head) >> np.uint64(8 * (16 - digits)))
-        at += digits - 8
-        number -= head * _EIGHT_DIGITS
-        digits = 8
-    _put_eight(out, at, _digits(number) >> np.uint64(8 * (8 - digits)))
+    while digits > _WORD:
+        above = (digits - 1) // _WORD * _WORD  # digits after the first eight or fewer
+        head = number // item(_POWERS, above)
+        _put_eight(out, at, _digits(head) >> np.uint64(8 * (_WORD + above - digits)))
+        number -= head * item(_POWERS, above)
+        at += digits - above
+        digits = above
+    _put_eight(out, at, _digits(number) >> np.uint64(8 * (_WORD - digits)))
     return at + digits
 
 

@@ -137,7 +137,7 @@ def _add_run(
     added, count = numbers.shape[0], 0
     starts, of_rank, all_events, checksums = room[_START], room[_RANK], room[_EVENTS], room[_CHECKSUM]
     order = room[_FIRST + added]  # the sums that there are, by start and rank
-    hour_us, start = np.int64(-1), np.int64(0)  # lines of a group are often of one hour
+    hour_us, start = -1, 0  # lines of a group are often of one hour
     for at in range(begin, stop):
         if not 0 <= item(time_us, at) - hour_us < HOUR_US or hour_us < 0:
             hour_us = item(time_us, at) // HOUR_US * HOUR_US
@@ -147,11 +147,11 @@ def _add_run(
         known = item(memory, place) - here
         if known < 0 or item(starts, known) != start or item(of_rank, known) != rank:
             low = _place_of(start, rank, order, count, starts, of_rank)
-            known = np.int64(count) if low == count else item(order, low)
+            known = count if low == count else item(order, low)
             if low == count or item(starts, known) != start or item(of_rank, known) != rank:
                 for moved in range(count, low, -1):
                     put(order, moved, item(order, moved - 1))
-                known = np.int64(count)
+                known = count
                 count += 1
                 put(order, low, known)
                 put(starts, known, start)
