@@ -12,7 +12,8 @@ from typing import Final, Generic, Protocol, TypeVar
 import attrs
 
 from billing.adapters.endpoints import Endpoints, Found, Work
-from billing.adapters.hot import Balances, HotBalances, Place
+from billing.adapters.hot import Balances, HotBalances
+from billing.adapters.snapshot import Place
 from billing.config.api_settings import ApiLimits
 from billing.config.deployment import Deployment
 from billing.credits import drawing_rollup

@@ -11,8 +11,9 @@ import attrs
 
 from billing.adapters.endpoints import Found, ShardDownError
 from billing.adapters.gather import Gathered, NotAppliedError
-from billing.adapters.hot import Balances, Place
+from billing.adapters.hot import Balances
 from billing.adapters.reads import Reads, check_account
+from billing.adapters.snapshot import Place
 from billing.adapters.sql import StatementTimeoutError
 from billing.cursor import CursorRow
 from billing.reads.answers import AccountBalances, AccountError, BalancesAnswer

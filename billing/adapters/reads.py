@@ -12,8 +12,8 @@ import attrs
 
 from billing.adapters.endpoints import Found, Work
 from billing.adapters.gather import Fleet, Gathered
-from billing.adapters.hot import Place
 from billing.adapters.renewal import Load, Renewal
+from billing.adapters.snapshot import Place
 from billing.config.api_settings import ApiLimits
 from billing.config.deployment import Deployment
 from billing.credits import drawing_rollup

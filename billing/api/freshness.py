@@ -14,8 +14,8 @@ from xxhash import xxh3_64_hexdigest
 
 from billing.adapters.reads import BadRequestError
 from billing.config.api_settings import ApiLimits
-from billing.reads.answers import AsOf, BalanceAnswer
-from billing.reads.freshness import PositionError, Want, position_of
+from billing.reads.answers import BalanceAnswer
+from billing.reads.freshness import PositionError, Want, position_of, positions_text
 
 POSITION_CHARACTERS_MAX: Final = 4_096
 _WAIT_MS: Final = 2_000
@@ -79,8 +79,3 @@ def tags(answer: BalanceAnswer, known: str) -> tuple[dict[str, str], bool]:
     headers = {"etag": tag, "cache-control": "private, no-cache", "billing-position": positions_text(answer.as_of)}
     tags_known = [one.strip() for one in known.split(",")] if known else ()
     return headers, tag in tags_known or "*" in tags_known
-
-
-def positions_text(places: list[AsOf]) -> str:
-    """Write up to where an answer is complete: `partition:position`, of each log."""
-    return ",".join(f"{one.partition}:{one.position}" for one in places)
