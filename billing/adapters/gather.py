@@ -72,6 +72,13 @@ class Fleet:
 
         return await fresh_enough(once, want)
 
+    def balance_at(self, shard: str, place: Place) -> asyncio.Task[Found[Balances]]:
+        """Return the read that will have a balance, and others: it is not the caller's to cancel.
+
+        Raises as of_account.
+        """
+        return self._hot[shard, False].read_one(place)
+
     async def balances(self, places: Mapping[str, Sequence[Place]], want: Want) -> Gathered[Balances]:
         """Read balances at places of shards. Raises as of_account."""
 

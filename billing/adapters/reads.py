@@ -3,6 +3,7 @@
 Owns what the API and the commands answer alike. Must not know HTTP or terminals.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -12,6 +13,7 @@ import attrs
 
 from billing.adapters.endpoints import Found, Work
 from billing.adapters.gather import Fleet, Gathered
+from billing.adapters.hot import Balances
 from billing.adapters.renewal import Load, Renewal
 from billing.adapters.snapshot import Place
 from billing.config.api_settings import ApiLimits
@@ -129,6 +131,18 @@ class Reads:
         if told is None:  # spread, with grants: its shards must be added up between the same edges
             return await self.balance_together(account, want)
         return balance_answer(account, told, fresh, version, consistent=gathered.consistent)
+
+    def look_up(self, account: str) -> tuple[Place, asyncio.Task[Found[Balances]]] | None:
+        """Return the place of an account and the read that will have it; None for one that has several.
+
+        The read is shared, and not the caller's to cancel. It raises: ShardDownError, StatementTimeoutError.
+        """
+        places = self._map.shards_of(account)
+        if len(places) > 1:
+            return None
+        slot, shard = places[0]
+        place = slot, account
+        return place, self.fleet.balance_at(self._map.shards[shard], place)
 
     async def usage(self, account: str, query: UsageQuery, want: Want = ANY) -> UsageAnswer:
         """Return an account's usage, in order of time.
@@ -299,9 +313,13 @@ class Reads:
     def freshness(self, found: Sequence[Found[_T]]) -> tuple[list[AsOf], int]:
         """Return how far answers of these shards reach, and the book version that they were last written with."""
         cursors: list[Sequence[CursorRow]] = [one.cursors for one in found]
-        self._renewal.notice(cursors)
         whole = found[0].as_of if len(found) == 1 else as_of(cursors, max((one.at_us for one in found), default=0))
-        return whole, book_version(cursors, self._book.version)
+        return whole, self.book_version(cursors)
+
+    def book_version(self, cursors: Sequence[Sequence[CursorRow]]) -> int:
+        """Return the book version that shards were last written with; notice where it is newer than the book here."""
+        self._renewal.notice(cursors)
+        return book_version(cursors, self._book.version)
 
 
 def check_account(account: str) -> None:

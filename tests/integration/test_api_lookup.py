@@ -38,14 +38,14 @@ def asked(site: Site, path: str, headers: dict[str, str]) -> tuple[httpx.Respons
 
     async def play() -> httpx.Response:
         app = application(site.found, load=lambda: site.found)
-        framework: Callable[..., Awaitable[Any]] = app._app  # noqa: SLF001 - what it is put before
+        framework: Callable[..., Awaitable[Any]] = app.app
 
         async def counting(scope: Any, receive: Any, send: Any) -> None:
             nonlocal passed_on
             passed_on += scope["type"] == "http"
             await framework(scope, receive, send)
 
-        app._app = counting  # noqa: SLF001
+        app.app = counting
         async with AsyncTestClient(app) as client:
             return await client.get(path, headers=headers)
 
