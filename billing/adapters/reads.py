@@ -262,10 +262,11 @@ class Reads:
 
         Raises: UntoldError.
         """
-        whole = [piece for piece in pieces if isinstance(piece, Pieces)]
+        whole: list[Pieces] = []
         for piece in pieces:
             if isinstance(piece, UntoldError):
                 raise piece
+            whole.append(piece)
         if not _are_together(whole):
             return None
         return standings(whole, self._book.currency_of(account), time.time_ns() // 1_000)
