@@ -102,6 +102,7 @@ class Reads:
         """Prepare; load: reads the files again, when shards were written with a newer book or map."""
         self._limits = limits or deployment.settings.api.limits
         self._left: list[Fleet] = []
+        self._noticed: Found[Balances] | None = None
         self._renewal = Renewal(deployment, load, self._renew)
         self.book = self._book = deployment.book
         self._map = deployment.shardmap
@@ -315,12 +316,16 @@ class Reads:
         """Return how far answers of these shards reach, and the book version that they were last written with."""
         cursors: list[Sequence[CursorRow]] = [one.cursors for one in found]
         whole = found[0].as_of if len(found) == 1 else as_of(cursors, max((one.at_us for one in found), default=0))
-        return whole, self.book_version(cursors)
-
-    def book_version(self, cursors: Sequence[Sequence[CursorRow]]) -> int:
-        """Return the book version that shards were last written with; notice where it is newer than the book here."""
         self._renewal.notice(cursors)
-        return book_version(cursors, self._book.version)
+        return whole, book_version(cursors, self._book.version)
+
+    def version_of(self, found: Found[Balances]) -> int:
+        """Return the book version that a shard was last written with, as `freshness` does, for all who share a read."""
+        if found is not self._noticed:
+            self._renewal.notice([found.cursors])
+            self._noticed = found
+        version = found.cursors.book_version
+        return self._book.version if version is None else version
 
 
 def check_account(account: str) -> None:

@@ -47,7 +47,7 @@ class WrittenBalances:
 
     def answer(self, place: Place, found: Found[Balances]) -> tuple[bytes, str]:
         """Return the JSON of a `BalanceAnswer`, and its tag. Raises: UntoldError."""
-        pieces, version = found.rows[place], self._reads.book_version([found.cursors])
+        pieces, version = found.rows[place], self._reads.version_of(found)
         written = self._written.get(place[1])
         if written is None or written.pieces is not pieces or written.version != version:
             written = self._write(place[1], pieces, version)
