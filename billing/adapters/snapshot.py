@@ -32,19 +32,16 @@ from billing.reads.standing import credited_places
 
 Place = tuple[int, str]  # slot, account
 
-_CURSOR: Final = "0"  # what a line of the answer is of
-_BALANCE: Final = "1"
-_CREDIT: Final = "2"
+_CURSOR: Final = b"0"  # how lines of the answer begin, by what they are of: _CURSORS, _BALANCES
+_BALANCE: Final = b"1"
 _TAB: Final = "\t"  # in no column but a log's name, which is the last of its line
 _CURSORS: Final = (
-    f"SELECT CONCAT_WS('{_TAB}','{_CURSOR}',`partition`,next_offset,map_version,book_version,accepted,duplicates,"
-    "quarantined,time_us_max,applied_at_us,log) FROM cursors"
+    f"SELECT CONCAT_WS('{_TAB}',0,`partition`,next_offset,map_version,book_version,accepted,duplicates,quarantined,"
+    "time_us_max,applied_at_us,log) FROM cursors"
 )
-_BALANCES: Final = (
-    f"SELECT CONCAT_WS('{_TAB}','{_BALANCE}',slot,account,currency,amount,events,checksum) FROM balances WHERE "
-)
-_CREDITS: Final = f"SELECT CONCAT_WS('{_TAB}','{_CREDIT}',slot,account) FROM credits WHERE "
-_CURSOR_NUMBERS: Final = 9  # columns before the log's name
+_BALANCES: Final = f"SELECT CONCAT_WS('{_TAB}',1,slot,account,currency,amount,events,checksum) FROM balances WHERE "
+_CREDITS: Final = f"SELECT CONCAT_WS('{_TAB}',2,slot,account) FROM credits WHERE "
+_CURSOR_NUMBERS: Final = 10  # before the log's name, what the line is of among them
 _UNION: Final = " UNION ALL "
 
 
@@ -98,7 +95,7 @@ class MysqlSnapshots:
         self._url = url
         self._seconds = statement_ms / 1000
         self._idle: list[Any] = []
-        self._lines: Sequence[str] = ()  # of the cursors as they were read last
+        self._lines: Sequence[bytes] = ()  # of the cursors as they were read last
         self._cursors = Cursors()
 
     async def take(self, places: Sequence[Place]) -> Snapshot:
@@ -149,17 +146,16 @@ class MysqlSnapshots:
     def _snapshot(self, lines: Sequence[bytes]) -> Snapshot:
         balances: dict[Place, list[Balance]] = {}
         credited: set[Place] = set()
-        cursors: list[str] = []
+        cursors: list[bytes] = []
         for line in lines:
-            kind, _, rest = line.decode().partition(_TAB)
-            if kind == _CURSOR:
-                cursors.append(rest)
-            elif kind == _BALANCE:
-                slot, account, currency, amount, events, checksum = rest.split(_TAB)
+            if line.startswith(_CURSOR):
+                cursors.append(line)
+            elif line.startswith(_BALANCE):
+                _, slot, account, currency, amount, events, checksum = line.decode().split(_TAB)
                 balance = Balance(account, currency, Decimal(amount), int(events), int(checksum))
                 balances.setdefault((int(slot), account), []).append(balance)
             else:
-                slot, account = rest.split(_TAB)
+                _, slot, account = line.decode().split(_TAB)
                 credited.add((int(slot), account))
         if cursors != self._lines:
             self._lines, self._cursors = cursors, Cursors.of(map(_cursor, cursors))
@@ -181,7 +177,7 @@ def _at(place: Place) -> str:
     return f"slot={slot:d} AND account={literal(account)}"
 
 
-def _cursor(line: str) -> CursorRow:
-    *numbers, log = line.split(_TAB, _CURSOR_NUMBERS)
+def _cursor(line: bytes) -> CursorRow:
+    _, *numbers, log = line.decode().split(_TAB, _CURSOR_NUMBERS)
     partition, *others = map(int, numbers)
     return CursorRow(log, partition, *others)

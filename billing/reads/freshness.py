@@ -91,14 +91,17 @@ class Cursors(tuple[CursorRow, ...]):  # noqa: SLOT001 - cached properties need 
 
     def as_of_json(self, now_us: int) -> bytes:
         """Write `as_of`: all but the lag is there already."""
-        lags = (_lag_seconds(row.applied_at_us, now_us) for row in self)
-        told = (before + msgspec.json.encode(lag) for before, lag in zip(self._before_lag, lags, strict=True))
-        return b"[" + b",".join(one + b"}" for one in told) + b"]"
+        told = [
+            before + msgspec.json.encode(_lag_seconds(applied_at_us, now_us)) for before, applied_at_us in self._before
+        ]
+        return b"[%b}]" % b"},".join(told) if told else b"[]"
 
     @cached_property
-    def _before_lag(self) -> list[bytes]:
+    def _before(self) -> list[tuple[bytes, int]]:
+        """The JSON of each up to its lag, and since when that counts."""
         told = (msgspec.structs.replace(one, lag_seconds=None) for one in self.as_of(0))
-        return [msgspec.json.encode(one).removesuffix(_NO_LAG) for one in told]
+        texts = (msgspec.json.encode(one).removesuffix(_NO_LAG) for one in told)
+        return list(zip(texts, (row.applied_at_us for row in self), strict=True))
 
 
 def position_of(text: str) -> LogPosition:
