@@ -109,7 +109,8 @@ class Endpoints:
 
     async def close(self) -> None:
         """Close every connection."""
-        await asyncio.gather(*(one.close() for one in (*self._databases.values(), *self._snapshots.values())))
+        await asyncio.gather(*(one.close() for one in self._snapshots.values()))
+        await asyncio.gather(*(database.close() for database in self._databases.values()))
 
     async def _ask(self, read: Callable[[StoreUrl], Awaitable[Found[_T]]], *, strong: bool) -> Found[_T]:
         behind: Found[_T] | None = None

@@ -75,7 +75,7 @@ class HotBalances:
         finally:
             self._over = time.monotonic()
 
-    async def _read(self, places: Sequence[Place]) -> Found[Balances]:
+    async def _read(self, places: list[Place]) -> Found[Balances]:
         """Ask for what is not remembered, and for everything where the cursors have moved meanwhile."""
         if len(self._remembered) > REMEMBERED_MAX:
             self._remembered = {}

@@ -68,18 +68,22 @@ class Front(HttpToolsProtocol):
         uvicorn calls this when it is a request's turn to be answered. Were it no longer called, `Lookup` would answer
         as the application that it is, only more slowly.
         """
-        asked = cast("Lookup", app).asked(cast("Any", cycle.scope))
+        lookup: Lookup = app
+        asked = lookup.asked(cast("Any", cycle.scope))
         if asked is None:
-            super()._start_asgi_task(cycle, cast("Lookup", app).app)
+            self._pass_on(cycle, lookup)
         else:
-            asked.read.add_done_callback(partial(self._tell, cycle, cast("Lookup", app), asked))
+            asked.read.add_done_callback(partial(self._tell, cycle, lookup, asked))
+
+    def _pass_on(self, cycle: RequestResponseCycle, lookup: Lookup) -> None:
+        super()._start_asgi_task(cycle, cast("Any", lookup.app))
 
     def _tell(self, cycle: RequestResponseCycle, lookup: Lookup, asked: Asked, _: object) -> None:
         answer = lookup.answer(asked)
         if cycle.disconnected:
             return
         if answer is None:
-            super()._start_asgi_task(cycle, lookup.app)
+            self._pass_on(cycle, lookup)
             return
         lines = [b"%b: %b\r\n" % header for header in (*cycle.default_headers, *answer.headers)]
         if not cycle.keep_alive:

@@ -15,7 +15,7 @@ from billing.reads.standing import Drawn, Standing
 from billing.reads.statement import RecordedLine, event_and_origin
 from billing.reads.usage import UsageSum
 
-_NOTHING_CREDITED: Final = [exact(Decimal(0))] * len(("credited", "granted", "drawn", "expired", "remaining"))
+_NONE: Final = exact(Decimal(0))
 
 
 def balance_answer(
@@ -34,9 +34,9 @@ def balance_of(one: Standing) -> BalanceOf:
     """Tell a standing."""
     charged = exact(one.charged)
     if not one.credits:  # as of most accounts
-        return BalanceOf(one.currency, charged, one.events, charged, *_NOTHING_CREDITED, charged)
-    amounts = (one.credited, one.granted, one.drawn, one.expired, one.remaining, one.due)
-    return BalanceOf(one.currency, charged, one.events, charged, *map(exact, amounts))
+        return BalanceOf(one.currency, charged, one.events, charged, _NONE, _NONE, _NONE, _NONE, _NONE, charged)
+    amounts = (one.charged, one.credited, one.granted, one.drawn, one.expired, one.remaining, one.due)
+    return BalanceOf(one.currency, charged, one.events, *map(exact, amounts))
 
 
 def credit_of(one: Drawn) -> CreditOf:
