@@ -122,7 +122,7 @@ class MysqlSnapshots:
     async def _taken(self, connection: Any, places: Sequence[Place]) -> Snapshot:  # noqa: ANN401 - the driver's
         try:
             lines: list[bytes] = []
-            for statement in _statements(places):
+            for statement in statements(places):
                 await connection.query(statement)
                 lines += [line for (line,) in connection._result.rows or ()]  # noqa: SLF001 - shown nowhere else
         except BaseException:  # cancelled too: what is still to come would be taken for the next answer
@@ -162,7 +162,7 @@ class MysqlSnapshots:
         return Snapshot(self._cursors, balances, credited)
 
 
-def _statements(places: Sequence[Place]) -> list[str]:
+def statements(places: Sequence[Place]) -> list[str]:
     """Return what is asked; an account's id is harmless in a text, or becomes a hexadecimal one."""
     starts = range(0, len(places), PLACES_MAX)
     conditions = [" OR ".join(map(_at, places[start : start + PLACES_MAX])) for start in starts]
