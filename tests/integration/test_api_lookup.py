@@ -121,8 +121,11 @@ def test_a_shard_that_is_away_is_told_by_the_framework(site: Site) -> None:
     assert answer.status_code == 503
 
 
-def served_twice(site: Site, path: str, headers: dict[str, str], between: Callable[[], Awaitable[None]]) -> list[Any]:
-    """Ask one running application the same before and after something; return the answers, and what passed it."""
+def served_twice(site: Site, path: str, key: Callable[[], str], between: Callable[[], Awaitable[None]]) -> list[Any]:
+    """Ask one running application the same before and after something; return the answers, and what passed it.
+
+    key: makes the key, once the application runs.
+    """
 
     async def play() -> list[Any]:
         app, passed_on = application(site.found, load=lambda: site.found), 0
@@ -135,6 +138,7 @@ def served_twice(site: Site, path: str, headers: dict[str, str], between: Callab
 
         app.app = counting
         async with AsyncTestClient(app) as client:
+            headers = shown(key())
             first = [await client.get(path, headers=headers) for _ in range(2)][1]
             await between()
             return [first, await client.get(path, headers=headers), passed_on]
@@ -144,14 +148,16 @@ def served_twice(site: Site, path: str, headers: dict[str, str], between: Callab
 
 def test_what_was_written_of_a_balance_is_not_told_after_it_changed(site: Site) -> None:
     """A balance would stay as it was looked up first, with a tag that says that nothing happened."""
-    headers = shown(site.key(READ, accounts=["account-5"]))
+
+    def key() -> str:
+        return site.key(READ, accounts=["account-5"])
 
     async def bill_more() -> None:
         with (site.folder / "events.jsonl").open("ab") as file:
             file.write(msgspec.json.encode(event(900, account="account-5")) + b"\n")
         await asyncio.to_thread(billing, "run", "--until-end", folder=site.folder)
 
-    before, after, passed_on = served_twice(site, "/v1/accounts/account-5/balance", headers, bill_more)
+    before, after, passed_on = served_twice(site, "/v1/accounts/account-5/balance", key, bill_more)
     assert passed_on == 0
     events = [answer.json()["balances"][0]["events"] for answer in (before, after)]
     assert events[1] == events[0] + 1
@@ -162,18 +168,22 @@ def test_what_was_written_of_a_balance_is_not_told_after_it_changed(site: Site) 
 @pytest.mark.parametrize("end", ["revoked", "expired", "gone"])
 def test_a_key_that_was_let_in_is_not_let_in_after_its_end(site: Site, end: str) -> None:
     """A key that was stolen would open accounts for as long as the server runs."""
-    shown_key = site.key(READ, accounts=["*"], lasting_us=400_000 if end == "expired" else None)
     keys = site.found.settings.api.keys
+    made: list[str] = []
+
+    def key() -> str:
+        made.append(site.key(READ, accounts=["*"], lasting_us=1_500_000 if end == "expired" else None))
+        return made[0]
 
     async def end_it() -> None:
         if end == "revoked":
-            assert site.keys.revoke(shown_key.split("_")[1], "test", time.time_ns() // 1_000)
+            assert site.keys.revoke(made[0].split("_")[1], "test", time.time_ns() // 1_000)
         elif end == "gone":
             keys.rename(keys.with_suffix(".away"))
-        await asyncio.sleep(0.4 if end == "expired" else 0.02)  # the file is looked at every 5 ms
+        await asyncio.sleep(1.5 if end == "expired" else 0.02)  # the file is looked at every 5 ms
 
     try:
-        before, after, passed_on = served_twice(site, "/v1/accounts/account-3/balance", shown(shown_key), end_it)
+        before, after, passed_on = served_twice(site, "/v1/accounts/account-3/balance", key, end_it)
     finally:
         if end == "gone":
             keys.with_suffix(".away").rename(keys)
