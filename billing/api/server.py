@@ -26,6 +26,7 @@ from billing.errors import BillingError
 CONFIG: Final = "BILLING_CONFIG"  # names the settings file to the process that serves
 OPEN: Final = "BILLING_OPEN"  # and whether it lets everybody in
 STOP_SECONDS: Final = 10  # orchestrators kill after 30 s
+START_SECONDS: Final = 30  # in which one of several processes must have begun, or it is begun again
 IDLE_SECONDS: Final = 75  # a connection that is not used: longer than the minute for which proxies keep theirs
 BACKLOG: Final = 4_096  # connections that wait to be accepted, idle ones among them
 _GARBAGE_OBJECTS: Final = (
@@ -88,6 +89,7 @@ def serve(
         backlog=BACKLOG,
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
+        timeout_worker_healthcheck=START_SECONDS,
         ssl_certfile=None if tls is None else tls.certificate,
         ssl_keyfile=None if tls is None else tls.key,
         ssl_context_factory=None if tls is None else _context,
