@@ -13,8 +13,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from billing.hash64 import Bytes
-from billing.literal import INT64_PLACES, are_harmless, write_digits
+from billing.literal import HARMLESS
 from billing.rows import decimal_texts
+from billing.rowtext import INT64_PLACES
 from billing.texts import Texts
 from rules.columns import Decimals, Int64s
 from rules.compiled import compiled, item, put
@@ -22,6 +23,8 @@ from rules.compiled import compiled, item, put
 Expression = tuple[bytes | memoryview, ...]  # pieces of SQL; large ones are copied once, when the packet is made
 
 _FILLER: Final = 48  # "0"
+_PAIRS: Final = np.frombuffer("".join(f"{pair:02}" for pair in range(100)).encode(), dtype=np.uint8)
+_ARE_HARMLESS: Final = np.isin(np.arange(256), list(HARMLESS))
 
 
 def row_numbers(count: int) -> bytes:
@@ -83,7 +86,7 @@ def _numbers(column: Int64s, digits: int, *, sign: int, scale: int) -> Expressio
 
 def _taken(letters: Bytes, *where: bytes | memoryview) -> Expression:
     """Return the expression of a part of a literal; before the first row is one byte less than a row, since n is 1."""
-    if are_harmless(letters):
+    if _all_in(letters, _ARE_HARMLESS):
         return b"SUBSTR(_binary '", letters.data, b"',", *where, b")"
     return b"SUBSTR(_binary x'", letters.tobytes().hex().encode(), b"',", *where, b")"
 
@@ -104,9 +107,9 @@ def _write_numbers(out: Bytes, width: int, column: Int64s, sign: int, scale: int
         if scale:
             whole = digits // power
             put(out, stop - scale - 1, 46)  # "."
-            write_digits(out, stop - scale, stop, digits - whole * power)
+            _write_digits(out, stop - scale, stop, digits - whole * power)
             digits, stop = whole, stop - scale - 1
-        write_digits(out, at + sign, stop, digits)
+        _write_digits(out, at + sign, stop, digits)
         at += width
 
 
@@ -132,3 +135,25 @@ def _copy_runs(out: Bytes, pool: Bytes, start: Int64s, width: Int64s, first: Int
             put(out, at + letter, item(pool, start[row] + letter))
         at += width[row]
     return at
+
+
+@compiled
+def _write_digits(out: Bytes, start: int, stop: int, number: Any) -> None:  # noqa: ANN401 - uint64
+    """Fill `out[start:stop]` with the last digits of a number, two at a time, since each pair takes one division."""
+    while stop - start > 1:
+        rest = number // np.uint64(100)
+        pair = np.uint64(2) * (number - rest * np.uint64(100))
+        put(out, stop - 2, _PAIRS[pair])
+        put(out, stop - 1, _PAIRS[pair + np.uint64(1)])
+        number = rest
+        stop -= 2
+    if stop > start:
+        put(out, start, np.uint8(np.uint64(48) + number % np.uint64(10)))
+
+
+@compiled
+def _all_in(letters: Bytes, chosen: NDArray[np.bool_]) -> bool:
+    for at in range(len(letters)):  # noqa: SIM110 - compiled, which generators are not
+        if not chosen[letters[at]]:
+            return False
+    return True

@@ -8,6 +8,7 @@ import re
 from base64 import b32encode, urlsafe_b64encode
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import cached_property
 from hashlib import sha256
 from typing import Final
 
@@ -71,9 +72,9 @@ class Key:
     expires_us: int | None = None
     revoked_us: int | None = None
 
-    @property
+    @cached_property
     def caller(self) -> Caller:
-        """Return who calls with it."""
+        """Who calls with it."""
         return Caller(self.id, self.scopes, self.accounts)
 
     def opens(self, secret: str) -> bool:

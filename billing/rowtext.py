@@ -12,13 +12,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from billing.hash64 import Bytes
-from billing.literal import _HARMLESS as HARMLESS
+from billing.literal import HARMLESS
 from billing.rows import decimal_texts
 from billing.texts import NO_TEXTS, Texts
 from rules.columns import Decimals, Int32s, Int64s
 from rules.compiled import compiled, item, put
 
-_INT64_PLACES: Final = 18  # 10**18 still fits int64
+INT64_PLACES: Final = 18  # 10**18 still fits int64
 _NUMBER_LENGTH_MAX: Final = 22  # of an int64 with a sign, a point and a zero before it
 _AROUND_TEXT: Final = 4  # x, two quotes and a comma
 _TEXTS_MAX: Final = 5  # columns of text in one statement; always as many are given, so that it is compiled once
@@ -54,7 +54,7 @@ def integers(column: NDArray[np.integer[Any]]) -> Field:
 
 def decimals(column: Decimals) -> Field:
     """Encode decimals as digits, a point and digits: never with an exponent, which SQL would read as a float."""
-    if column.units.dtype == object or column.scale > _INT64_PLACES:
+    if column.units.dtype == object or column.scale > INT64_PLACES:
         return verbatim(Texts.of(pa.array(decimal_texts(column), type=pa.string())))
     return _SIGNED, column.units, column.scale
 

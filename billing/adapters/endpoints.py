@@ -5,26 +5,27 @@ Owns what counts as too far behind, and how long one that does not answer is lef
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Final, Generic, TypeVar
 
 import attrs
 from sqlalchemy import Connection
 
+from billing.adapters.snapshot import MysqlSnapshots, Place, Snapshot, Snapshots, SqliteSnapshots
 from billing.adapters.sql import Database
 from billing.config.api_settings import ApiLimits
 from billing.config.settings import Shard
-from billing.config.store_url import StoreUrl
+from billing.config.store_url import MysqlUrl, StoreUrl
 from billing.cursor import CursorRow
 from billing.errors import StoreUnreachableError
 from billing.reads.answers import AsOf
 from billing.reads.balance import read_cursors
-from billing.reads.freshness import as_of
+from billing.reads.freshness import Cursors
 
 _REST_SECONDS: Final = 1.0  # how long an endpoint that did not answer is not asked again, so that requests fail at once
 _T = TypeVar("_T")
-Work = Callable[[Connection, Sequence[CursorRow]], _T]  # what is read, in the snapshot of these cursors
+Work = Callable[[Connection, Cursors], _T]  # what is read, in the snapshot of these cursors
 _Positions = Mapping[tuple[str, int], int]
 
 
@@ -41,13 +42,18 @@ class Found(Generic[_T]):
     """What a shard had, and the cursors of the same snapshot; at_us: when, microseconds since 1970-01-01 UTC."""
 
     rows: _T
-    cursors: Sequence[CursorRow]
+    cursors: Cursors
     at_us: int
 
     @cached_property
     def as_of(self) -> list[AsOf]:
         """How far this reaches, written once for all who share it."""
-        return as_of([self.cursors], self.at_us)
+        return self.cursors.as_of(self.at_us)
+
+    @cached_property
+    def as_of_json(self) -> bytes:
+        """The same as JSON."""
+        return self.cursors.as_of_json(self.at_us)
 
 
 class Endpoints:
@@ -62,6 +68,12 @@ class Endpoints:
             url: Database(url, limits.connections_max, limits.statement_timeout_ms)
             for url in (*self._readers, self._writer)
         }
+        self._snapshots: dict[StoreUrl, Snapshots] = {
+            url: MysqlSnapshots(url, limits.statement_timeout_ms)
+            if isinstance(url, MysqlUrl)
+            else SqliteSnapshots(database)
+            for url, database in self._databases.items()
+        }
         self._heavy = asyncio.Semaphore(limits.connections_max // 2)  # cheap reads always find a connection
         self._resting: dict[StoreUrl, tuple[float, StoreUnreachableError]] = {}
         self._samples: list[tuple[float, _Positions]] = []  # of the writer: when, and where its cursors stood
@@ -73,26 +85,40 @@ class Endpoints:
         heavy: may take long, and leaves half of the connections to others. Raises: ShardDownError,
         StatementTimeoutError.
         """
+
+        def in_one_snapshot(connection: Connection) -> Found[_T]:
+            cursors = Cursors.of(read_cursors(connection))
+            return Found(work(connection, cursors), cursors, time.time_ns() // 1_000)
+
+        async def read(url: StoreUrl) -> Found[_T]:
+            return await self._databases[url].read(in_one_snapshot)
+
         if heavy:
             async with self._heavy:
-                return await self._ask(work, strong=strong)
-        return await self._ask(work, strong=strong)
+                return await self._ask(read, strong=strong)
+        return await self._ask(read, strong=strong)
+
+    async def snapshot(self, places: Sequence[Place], *, strong: bool = False) -> Found[Snapshot]:
+        """Read balances at places, from where `ask` would. Raises as `ask`."""
+
+        async def read(url: StoreUrl) -> Found[Snapshot]:
+            found = await self._snapshots[url].take(places)
+            return Found(found, found.cursors, time.time_ns() // 1_000)
+
+        return await self._ask(read, strong=strong)
 
     async def close(self) -> None:
         """Close every connection."""
+        await asyncio.gather(*(one.close() for one in self._snapshots.values()))
         await asyncio.gather(*(database.close() for database in self._databases.values()))
 
-    async def _ask(self, work: Work[_T], *, strong: bool) -> Found[_T]:
-        def in_one_snapshot(connection: Connection) -> Found[_T]:
-            cursors = read_cursors(connection)
-            return Found(work(connection, cursors), cursors, time.time_ns() // 1_000)
-
+    async def _ask(self, read: Callable[[StoreUrl], Awaitable[Found[_T]]], *, strong: bool) -> Found[_T]:
         behind: Found[_T] | None = None
         refusal: StoreUnreachableError | None = None
         due = {} if strong or not self._readers else await self._due()
         for url in self._order(strong=strong):
             try:
-                found = await self._read(url, in_one_snapshot)
+                found = await self._read(url, read)
             except StoreUnreachableError as error:
                 refusal = refusal or error
                 continue
@@ -110,14 +136,14 @@ class Endpoints:
         self._turn = (self._turn + 1) % len(self._readers)
         return [*self._readers[self._turn :], *self._readers[: self._turn], self._writer]
 
-    async def _read(self, url: StoreUrl, work: Callable[[Connection], _T]) -> _T:
+    async def _read(self, url: StoreUrl, read: Callable[[StoreUrl], Awaitable[_T]]) -> _T:
         if url in self._resting:
             until, error = self._resting[url]
             if time.monotonic() < until:
                 raise error
             del self._resting[url]
         try:
-            return await self._databases[url].read(work)
+            return await read(url)
         except StoreUnreachableError as error:
             self._resting[url] = time.monotonic() + _REST_SECONDS, error
             raise
@@ -130,7 +156,7 @@ class Endpoints:
         now = time.monotonic()
         if not self._samples or now - self._samples[-1][0] > self._lag_seconds / 2:
             try:
-                cursors = await self._read(self._writer, read_cursors)
+                cursors = (await self._read(self._writer, self._cursors)).cursors
             except StoreUnreachableError:
                 return {}
             self._samples.append((now, {(row.log, row.partition): row.next_offset for row in cursors}))
@@ -139,6 +165,9 @@ class Endpoints:
             self._samples = self._samples[len(old) - 1 :]
             return old[-1][1]
         return self._samples[0][1]
+
+    async def _cursors(self, url: StoreUrl) -> Snapshot:
+        return await self._snapshots[url].take([])
 
 
 def _reaches(cursors: Sequence[CursorRow], due: _Positions) -> bool:

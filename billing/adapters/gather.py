@@ -12,7 +12,8 @@ from typing import Final, Generic, Protocol, TypeVar
 import attrs
 
 from billing.adapters.endpoints import Endpoints, Found, Work
-from billing.adapters.hot import Balances, HotBalances, Place
+from billing.adapters.hot import Balances, HotBalances
+from billing.adapters.snapshot import Place
 from billing.config.api_settings import ApiLimits
 from billing.config.deployment import Deployment
 from billing.credits import drawing_rollup
@@ -70,6 +71,13 @@ class Fleet:
             return await asyncio.gather(*asked)
 
         return await fresh_enough(once, want)
+
+    def balance_at(self, shard: str, place: Place) -> asyncio.Task[Found[Balances]]:
+        """Return the read that will have a balance, and others: it is not the caller's to cancel.
+
+        Raises as of_account.
+        """
+        return self._hot[shard, False].read_one(place)
 
     async def balances(self, places: Mapping[str, Sequence[Place]], want: Want) -> Gathered[Balances]:
         """Read balances at places of shards. Raises as of_account."""

@@ -4,15 +4,16 @@ Owns what is told of accounts apart from others: on a shard that does not answer
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, TypeVar
 
 import attrs
 
 from billing.adapters.endpoints import Found, ShardDownError
 from billing.adapters.gather import Gathered, NotAppliedError
-from billing.adapters.hot import Balances, Place
+from billing.adapters.hot import Balances
 from billing.adapters.reads import Reads, check_account
+from billing.adapters.snapshot import Place
 from billing.adapters.sql import StatementTimeoutError
 from billing.cursor import CursorRow
 from billing.reads.answers import AccountBalances, AccountError, BalancesAnswer
@@ -20,7 +21,14 @@ from billing.reads.freshness import ANY, Want, is_consistent
 from billing.reads.standing import UntoldError
 from billing.reads.telling import balance_of
 
-_TURN_ACCOUNTS: Final = 50  # told in one go: a thousand take so long that those who ask for one would notice
+_TURN: Final = 50  # accounts in one go: a thousand take so long that those who ask for one would notice
+_T = TypeVar("_T")
+
+
+def turns(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """Yield what is to be done in one go, before others have their turn."""
+    for start in range(0, len(items), _TURN):
+        yield items[start : start + _TURN]
 
 
 async def balances_answer(reads: Reads, accounts: Sequence[str], want: Want = ANY) -> BalancesAnswer:
@@ -29,9 +37,13 @@ async def balances_answer(reads: Reads, accounts: Sequence[str], want: Want = AN
     Raises: BadRequestError.
     """
     accounts = list(dict.fromkeys(accounts))
-    for account in accounts:
-        check_account(account)
-    places = reads.places(accounts)
+    places: dict[str, list[Place]] = {}
+    for turn in turns(accounts):
+        for account in turn:
+            check_account(account)
+        for shard, of in reads.places(turn).items():
+            places.setdefault(shard, []).extend(of)
+        await asyncio.sleep(0)
     results = await asyncio.gather(
         *(reads.fleet.balances({name: of}, want) for name, of in places.items()), return_exceptions=True
     )
@@ -42,10 +54,10 @@ async def balances_answer(reads: Reads, accounts: Sequence[str], want: Want = AN
         for place in of:
             of_account[place[1]].append(place)
     first: dict[str, AccountBalances | AccountError | None] = {}
-    for number, (account, at) in enumerate(of_account.items(), 1):
-        first[account] = batch.tell(account, at)
-        if number % _TURN_ACCOUNTS == 0:
-            await asyncio.sleep(0)
+    for turn in turns(accounts):
+        for account in turn:
+            first[account] = batch.tell(account, of_account[account])
+        await asyncio.sleep(0)
     again = [account for account, told in first.items() if told is None]
     second = dict(zip(again, await asyncio.gather(*map(batch.ask, again)), strict=True))
     answers = [told or second[account] for account, told in first.items()]

@@ -3,6 +3,7 @@
 Owns what the API and the commands answer alike. Must not know HTTP or terminals.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -12,8 +13,9 @@ import attrs
 
 from billing.adapters.endpoints import Found, Work
 from billing.adapters.gather import Fleet, Gathered
-from billing.adapters.hot import Place
+from billing.adapters.hot import Balances
 from billing.adapters.renewal import Load, Renewal
+from billing.adapters.snapshot import Place
 from billing.config.api_settings import ApiLimits
 from billing.config.deployment import Deployment
 from billing.credits import drawing_rollup
@@ -100,6 +102,7 @@ class Reads:
         """Prepare; load: reads the files again, when shards were written with a newer book or map."""
         self._limits = limits or deployment.settings.api.limits
         self._left: list[Fleet] = []
+        self._noticed: Found[Balances] | None = None
         self._renewal = Renewal(deployment, load, self._renew)
         self.book = self._book = deployment.book
         self._map = deployment.shardmap
@@ -129,6 +132,18 @@ class Reads:
         if told is None:  # spread, with grants: its shards must be added up between the same edges
             return await self.balance_together(account, want)
         return balance_answer(account, told, fresh, version, consistent=gathered.consistent)
+
+    def look_up(self, account: str) -> tuple[Place, asyncio.Task[Found[Balances]]] | None:
+        """Return the place of an account and the read that will have it; None for one that has several.
+
+        The read is shared, and not the caller's to cancel. It raises: ShardDownError, StatementTimeoutError.
+        """
+        places = self._map.shards_of(account)
+        if len(places) > 1:
+            return None
+        slot, shard = places[0]
+        place = slot, account
+        return place, self.fleet.balance_at(self._map.shards[shard], place)
 
     async def usage(self, account: str, query: UsageQuery, want: Want = ANY) -> UsageAnswer:
         """Return an account's usage, in order of time.
@@ -248,10 +263,11 @@ class Reads:
 
         Raises: UntoldError.
         """
-        whole = [piece for piece in pieces if isinstance(piece, Pieces)]
+        whole: list[Pieces] = []
         for piece in pieces:
             if isinstance(piece, UntoldError):
                 raise piece
+            whole.append(piece)
         if not _are_together(whole):
             return None
         return standings(whole, self._book.currency_of(account), time.time_ns() // 1_000)
@@ -299,9 +315,17 @@ class Reads:
     def freshness(self, found: Sequence[Found[_T]]) -> tuple[list[AsOf], int]:
         """Return how far answers of these shards reach, and the book version that they were last written with."""
         cursors: list[Sequence[CursorRow]] = [one.cursors for one in found]
-        self._renewal.notice(cursors)
         whole = found[0].as_of if len(found) == 1 else as_of(cursors, max((one.at_us for one in found), default=0))
+        self._renewal.notice(cursors)
         return whole, book_version(cursors, self._book.version)
+
+    def version_of(self, found: Found[Balances]) -> int:
+        """Return the book version that a shard was last written with, as `freshness` does, for all who share a read."""
+        if found is not self._noticed:
+            self._renewal.notice([found.cursors])
+            self._noticed = found
+        version = found.cursors.book_version
+        return self._book.version if version is None else version
 
 
 def check_account(account: str) -> None:

@@ -24,10 +24,10 @@ from billing.errors import BillingError, StoreUnreachableError
 from billing.exact import EXACT
 
 _NO_FILE: Final = "there is no such file"
-_CONNECT_SECONDS: Final = 3
+CONNECT_SECONDS: Final = 3
 _STEPS: Final = 10_000  # of SQLite's virtual machine between two looks at the clock: well below a millisecond
 _TOO_LONG: Final = frozenset({3024, 1969})  # MySQL's max_execution_time, MariaDB's max_statement_time
-_DATABASE_ANSWERS: Final = 2  # times the statement's own limit: after that nobody is there
+DATABASE_ANSWERS: Final = 2  # times the statement's own limit: after that nobody is there
 _T = TypeVar("_T")
 
 
@@ -50,7 +50,7 @@ async def run(url: StoreUrl, work: Callable[[Connection], _T], *, create: bool =
         finally:
             await engine.dispose()
     except (DBAPIError, OSError, RuntimeError) as error:  # the last: a connection reset while it is made (asyncmy)
-        raise _unreachable(url, error) from error
+        raise unreachable(url, error) from error
 
 
 def _run_sqlite(url: SqliteUrl, work: Callable[[Connection], _T], *, create: bool) -> _T:
@@ -92,9 +92,9 @@ class Database:
                     return await asyncio.to_thread(self._read_sqlite, self._opened(self._url), work)
                 return await self._read_mysql(self._url, work)
         except (DBAPIError, PoolTimeoutError, OSError, RuntimeError) as error:  # as above
-            if _took_too_long(error):
+            if took_too_long(error):
                 raise StatementTimeoutError(f"took longer than {self._seconds:g} s; ask for less at once") from error
-            raise _unreachable(self._url, error) from error
+            raise unreachable(self._url, error) from error
 
     async def close(self) -> None:
         """Close every connection."""
@@ -110,7 +110,7 @@ class Database:
             event.listen(self._engine.sync_engine, "connect", self._limit_statements)
         for attempt in range(2):
             try:
-                async with asyncio.timeout(_CONNECT_SECONDS + _DATABASE_ANSWERS * self._seconds):
+                async with asyncio.timeout(CONNECT_SECONDS + DATABASE_ANSWERS * self._seconds):
                     async with self._engine.connect() as connection:
                         return await connection.run_sync(work)
             except DBAPIError as error:  # a kept connection may have been closed meanwhile: a new one tells
@@ -122,9 +122,7 @@ class Database:
         cursor = connection.cursor()
         try:
             cursor.execute("SELECT VERSION()")
-            is_mariadb = "MariaDB" in str(cursor.fetchone()[0])
-            limit = f"max_statement_time={self._seconds:f}"
-            cursor.execute(f"SET SESSION {limit if is_mariadb else f'max_execution_time={self._seconds * 1000:.0f}'}")
+            cursor.execute(f"SET SESSION {statement_limit(str(cursor.fetchone()[0]), self._seconds)}")
         finally:
             cursor.close()
 
@@ -184,19 +182,26 @@ def _mysql_engine(url: MysqlUrl, **pool: Any) -> AsyncEngine:  # noqa: ANN401 - 
     return create_async_engine(
         "mysql+asyncmy://",
         isolation_level="REPEATABLE READ",
-        connect_args={"async_creator_fn": partial(enter, url), "connect_timeout": _CONNECT_SECONDS},
+        connect_args={"async_creator_fn": partial(enter, url), "connect_timeout": CONNECT_SECONDS},
         hide_parameters=True,
         **pool,
     )
 
 
-def _took_too_long(error: Exception) -> bool:
+def statement_limit(version: str, seconds: float) -> str:
+    """Return the setting that ends statements which take longer, as a server of this version has it."""
+    return f"max_statement_time={seconds:f}" if "MariaDB" in version else f"max_execution_time={seconds * 1000:.0f}"
+
+
+def took_too_long(error: Exception) -> bool:
+    """Tell whether a statement was ended because it took longer than allowed."""
     origin = error.orig if isinstance(error, DBAPIError) else error
     arguments: tuple[object, ...] = getattr(origin, "args", ())
     return len(arguments) > 0 and (arguments[0] in _TOO_LONG or arguments[0] == "interrupted")
 
 
-def _unreachable(url: StoreUrl, error: Exception) -> StoreUnreachableError:
+def unreachable(url: StoreUrl, error: Exception) -> StoreUnreachableError:
+    """Return what a driver's error means to who reads: what is wrong with which store, and the remedy."""
     words = words_of(error) or "no answer in time"
     if "no such table" in words or "1146" in words or words == _NO_FILE:
         return StoreUnreachableError(f"{url}: {words}; run `billing init` first")

@@ -23,15 +23,17 @@ from litestar.types import Scope as AsgiScope
 from billing.adapters.keyfile import KeyFile
 from billing.adapters.oplog import OperatorLog
 from billing.adapters.reads import check_account
-from billing.api.admission import Admission, TooManyError
+from billing.api.admission import Admission, Running, TooManyError
 from billing.api.tokens import TokenError, Tokens
 from billing.config.api_settings import ApiLimits
-from billing.keys import Caller, Scope, id_and_secret
+from billing.keys import Caller, Key, Scope, id_and_secret
 
 OPEN: Final = "open"  # of routes that need no key
 _NEEDS: Final = "needs"  # of the others: the scope that a key must have
 ANYBODY: Final = Caller("anybody", frozenset(Scope), ("*",))  # where the API is served without keys
 _SCHEME: Final = "bearer "
+_OPENED_MAX: Final = 10_000  # headers that are known to open a key
+_OPENED_CHARACTERS_MAX: Final = 80  # scheme and key; whoever writes more spaces between is looked at each time
 _Connection = ASGIConnection[Any, Any, Any, Any]
 
 
@@ -42,11 +44,18 @@ class Door:
         """keys: None lets everybody in."""
         self._keys = keys
         self._tokens = tokens
+        self._opened: dict[str, Key] = {}  # what was shown, and the key that it opens as long as the file says the same
 
     def caller(self, authorization: str) -> Caller:
         """Return who shows this header. Raises: HTTPException (401), KeyFileError."""
         if self._keys is None:
             return ANYBODY
+        key = self._opened.get(authorization)
+        if key is None or self._keys.find(key.id) is not key:
+            return self._checked(self._keys, authorization)
+        return _usable(key).caller
+
+    def _checked(self, keys: KeyFile, authorization: str) -> Caller:
         if not authorization:
             raise _unknown("a key is needed: Authorization: Bearer KEY; an operator makes one: billing keys create")
         if not authorization.lower().startswith(_SCHEME):
@@ -55,13 +64,14 @@ class Door:
         parts = id_and_secret(shown)
         if parts is None:
             return self._bearer(shown)
-        key = self._keys.find(parts[0])
+        key = keys.find(parts[0])
         if key is None or not key.opens(parts[1]):
             raise _unknown("the key is not known")
-        fault = key.fault(time.time_ns() // 1_000)
-        if fault is not None:
-            raise _unknown(f"the key is {fault}; an operator makes a new one: billing keys create")
-        return key.caller
+        if len(authorization) <= _OPENED_CHARACTERS_MAX:
+            if len(self._opened) >= _OPENED_MAX:
+                self._opened.clear()
+            self._opened[authorization] = key
+        return _usable(key).caller
 
     def _bearer(self, token: str) -> Caller:
         if self._tokens is None or token.count(".") != len("..") or not token.isascii():
@@ -72,6 +82,21 @@ class Door:
             raise _unknown(f"the token {error}") from error
 
 
+class Passage:
+    """A caller who was let in, until he leaves."""
+
+    __slots__ = ("_counted", "caller")
+
+    def __init__(self, caller: Caller, *counted: Running) -> None:
+        self.caller = caller
+        self._counted = counted
+
+    def leave(self) -> None:
+        """Count him no longer; once."""
+        for one in self._counted:
+            one.leave()
+
+
 class Entrance:
     """The door, with how many may pass it at once."""
 
@@ -79,13 +104,24 @@ class Entrance:
         self._door = door
         self._admission = Admission(limits)
 
+    def enter(self, authorization: str) -> Passage:
+        """Let in who shows this header. Raises: as Door.caller, TooManyError."""
+        request = self._admission.request()
+        try:
+            caller = self._door.caller(authorization)
+            return Passage(caller, request, self._admission.of_caller(caller.id, time.monotonic()))
+        except BaseException:
+            request.leave()
+            raise
+
     @contextmanager
     def passed(self, scope: AsgiScope) -> Iterator[Caller]:
-        """Let a request's caller in for as long as the context lasts. Raises: as Door.caller, TooManyError."""
-        with self._admission.request():
-            caller = self._door.caller(header(scope, b"authorization"))
-            with self._admission.of_caller(caller.id, time.monotonic()):
-                yield caller
+        """Let a request's caller in for as long as the context lasts. Raises: as `enter`."""
+        passage = self.enter(header(scope, b"authorization"))
+        try:
+            yield passage.caller
+        finally:
+            passage.leave()
 
 
 class Gate(ASGIMiddleware):
@@ -171,6 +207,13 @@ def _check_scope(caller: Caller, scope: AsgiScope) -> None:
         raise PermissionDeniedException(f"this key may not {needed.value}; it needs that scope")
     if needed is Scope.OPERATOR:
         note(ASGIConnection(scope))
+
+
+def _usable(key: Key) -> Key:
+    fault = key.fault(time.time_ns() // 1_000)
+    if fault is not None:
+        raise _unknown(f"the key is {fault}; an operator makes a new one: billing keys create")
+    return key
 
 
 def _unknown(sentence: str) -> HTTPException:

@@ -3,8 +3,6 @@
 Owns the counts. What exceeds them is refused at once, so that what was let in stays quick. Must not know HTTP.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import ceil
 from typing import Final
 
@@ -21,11 +19,28 @@ class TooManyError(Exception):
         self.retry_seconds = retry_seconds
 
 
-class _Share:
+class Running:
+    """Requests under way: who counted one leaves it, or uses this as a context that does."""
+
+    def __init__(self) -> None:
+        self.running = 0
+
+    def leave(self) -> None:
+        """Count one less."""
+        self.running -= 1
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
+
+
+class _Share(Running):
     """One caller's: requests under way, and how many more may come now."""
 
     def __init__(self, allowance: float, at_seconds: float) -> None:
-        self.running = 0
+        super().__init__()
         self.allowance = allowance
         self.at_seconds = at_seconds
 
@@ -35,7 +50,7 @@ class Admission:
 
     def __init__(self, limits: ApiLimits) -> None:
         self._limits = limits
-        self._running = 0
+        self._all = Running()
         self._shares: dict[str, _Share] = {}
 
     @property
@@ -43,20 +58,19 @@ class Admission:
         """Return how many callers are remembered."""
         return len(self._shares)
 
-    @contextmanager
-    def request(self) -> Iterator[None]:
-        """Count a request of anybody. Raises: TooManyError."""
-        if self._running >= self._limits.requests_max:
-            raise TooManyError(f"{self._running} requests are being answered; come back in a moment", 1)
-        self._running += 1
-        try:
-            yield
-        finally:
-            self._running -= 1
+    def request(self) -> Running:
+        """Count a request of anybody, until it is left. Raises: TooManyError."""
+        running = self._all.running
+        if running >= self._limits.requests_max:
+            raise TooManyError(f"{running} requests are being answered; come back in a moment", 1)
+        self._all.running += 1
+        return self._all
 
-    @contextmanager
-    def of_caller(self, caller: str, now_seconds: float) -> Iterator[None]:
-        """Count a request of a caller; now_seconds: of a clock that never goes back. Raises: TooManyError."""
+    def of_caller(self, caller: str, now_seconds: float) -> Running:
+        """Count a request of a caller, until it is left; now_seconds: of a clock that never goes back.
+
+        Raises: TooManyError.
+        """
         rate = self._limits.key_requests_per_second
         share = self._share(caller, now_seconds)
         share.allowance = min(rate, share.allowance + (now_seconds - share.at_seconds) * rate)
@@ -69,10 +83,7 @@ class Admission:
             )
         share.allowance -= 1
         share.running += 1
-        try:
-            yield
-        finally:
-            share.running -= 1
+        return share
 
     def _share(self, caller: str, now_seconds: float) -> _Share:
         if caller not in self._shares:

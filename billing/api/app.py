@@ -15,7 +15,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.response import Response
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import Receive, Scope, Send
 
 from billing.adapters.intake import open_intake
 from billing.adapters.keyfile import KeyFile
@@ -40,7 +40,7 @@ _KEYS_SECONDS: Final = 0.005  # after which a revoked key opens nothing
 _PLAIN: Final = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 
 
-def application(deployment: Deployment, *, open_to_all: bool = False, load: Load | None = None) -> ASGIApp:
+def application(deployment: Deployment, *, open_to_all: bool = False, load: Load | None = None) -> Lookup:
     """Return the application over one deployment.
 
     open_to_all: no key is asked for; load: reads the files again, when shards were written with a newer book or map.

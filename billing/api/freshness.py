@@ -14,10 +14,11 @@ from xxhash import xxh3_64_hexdigest
 
 from billing.adapters.reads import BadRequestError
 from billing.config.api_settings import ApiLimits
-from billing.reads.answers import AsOf, BalanceAnswer
-from billing.reads.freshness import PositionError, Want, position_of
+from billing.reads.answers import BalanceAnswer, BalanceOf, CreditOf
+from billing.reads.freshness import PositionError, Want, position_of, positions_text
 
 POSITION_CHARACTERS_MAX: Final = 4_096
+CACHE_CONTROL: Final = "private, no-cache"  # kept for one caller, who asks each time whether it is still right
 _WAIT_MS: Final = 2_000
 
 Consistency = Annotated[
@@ -70,17 +71,18 @@ def tagged(request: Request[Any, Any, Any], answer: BalanceAnswer) -> Response[B
 
 
 def tags(answer: BalanceAnswer, known: str) -> tuple[dict[str, str], bool]:
-    """Return the headers by which callers compare, and whether they have the balances; known: `if-none-match`.
+    """Return the headers by which callers compare, and whether they have the balances; known: `if-none-match`."""
+    tag = tag_of(answer.account, answer.balances, answer.credits, answer.book_version)
+    headers = {"etag": tag, "cache-control": CACHE_CONTROL, "billing-position": positions_text(answer.as_of)}
+    return headers, is_known(tag, known)
 
-    Balances that did not change have the same tag, however far the shards have come meanwhile; positions come always.
-    """
-    said = msgspec.json.encode((answer.account, answer.balances, answer.credits, answer.book_version))
-    tag = f'W/"{xxh3_64_hexdigest(said)}"'
-    headers = {"etag": tag, "cache-control": "private, no-cache", "billing-position": positions_text(answer.as_of)}
+
+def tag_of(account: str, balances: list[BalanceOf], credited: list[CreditOf], book_version: int) -> str:
+    """Return the ETag of balances: the same as long as they do not change, however far the shards come meanwhile."""
+    return f'W/"{xxh3_64_hexdigest(msgspec.json.encode((account, balances, credited, book_version)))}"'
+
+
+def is_known(tag: str, known: str) -> bool:
+    """Tell whether a caller has what a tag is of; known: `if-none-match`."""
     tags_known = [one.strip() for one in known.split(",")] if known else ()
-    return headers, tag in tags_known or "*" in tags_known
-
-
-def positions_text(places: list[AsOf]) -> str:
-    """Write up to where an answer is complete: `partition:position`, of each log."""
-    return ",".join(f"{one.partition}:{one.position}" for one in places)
+    return tag in tags_known or "*" in tags_known

@@ -1,22 +1,24 @@
-"""The server: runs the application under Granian until SIGTERM, which lets requests in progress finish.
+"""The server: runs the application under uvicorn until SIGTERM, which lets requests in progress finish.
 
-Owns the process: its address, its settings' way into the serving process, its end.
+Owns the process: its address, its settings' way into the serving process, its garbage, its end.
 """
 
+import gc
 import os
+import signal
 import socket
+import ssl
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
-from granian import Granian
-from granian.constants import Interfaces, Loops, SSLProtocols
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
-from litestar.types import ASGIApp
+import uvicorn
+from uvicorn.supervisors import Multiprocess
 
 from billing.api.app import application
+from billing.api.front import Front
+from billing.api.lookup import Lookup
 from billing.config.api_settings import Tls
 from billing.config.deployment import Deployment, load_deployment
 from billing.errors import BillingError
@@ -24,21 +26,29 @@ from billing.errors import BillingError
 CONFIG: Final = "BILLING_CONFIG"  # names the settings file to the process that serves
 OPEN: Final = "BILLING_OPEN"  # and whether it lets everybody in
 STOP_SECONDS: Final = 10  # orchestrators kill after 30 s
+START_SECONDS: Final = 30  # in which one of several processes must have begun, or it is begun again
+IDLE_SECONDS: Final = 75  # a connection that is not used: longer than the minute for which proxies keep theirs
 BACKLOG: Final = 4_096  # connections that wait to be accepted, idle ones among them
-HEADER_MS: Final = 10_000  # a client that sends its head more slowly is cut off
+_GARBAGE_OBJECTS: Final = (
+    50_000  # new ones until the youngest are looked through: what most requests make dies by itself
+)
 
 
 class ServeError(BillingError):
     """The address cannot be served. Reaction: stop; a person chooses another or frees it."""
 
 
-def create() -> ASGIApp:
+def create() -> Lookup:
     """Make the application from the settings file that the environment names; called in the process that serves."""
 
     def load() -> Deployment:
         return load_deployment(Path(os.environ[CONFIG]), os.environ)
 
-    return application(load(), open_to_all=os.environ.get(OPEN) == "yes", load=load)
+    app = application(load(), open_to_all=os.environ.get(OPEN) == "yes", load=load)
+    gc.collect()
+    gc.freeze()  # else everything that was imported is looked through again and again, 100 ms each time
+    gc.set_threshold(_GARBAGE_OBJECTS, 20, 20)
+    return app
 
 
 def serve(
@@ -56,40 +66,58 @@ def serve(
     open_to_all: ask nobody for a key, which is refused for an address that others reach. Raises: ServeError when the
     address is in use or not this machine's.
     """
-    address = _free_address(host, port)
-    if open_to_all and not ip_address(address).is_loopback:
+    address = _listening(host, port)
+    if open_to_all and not ip_address(address.getsockname()[0]).is_loopback:
+        address.close()
         raise ServeError(f"{host}: others reach it, so callers need keys; leave --open, or write --host 127.0.0.1")
     os.environ[OPEN] = "yes" if open_to_all else "no"
     os.environ[CONFIG] = str(config.absolute())
-    server = Granian(
+    settings = uvicorn.Config(
         f"{__name__}:create",
-        address=address,
-        port=port,
-        workers=processes,
-        interface=Interfaces.ASGINL,
-        loop=Loops.uvloop,
         factory=True,
-        websockets=False,
-        log_level=LogLevels.warning,
-        workers_kill_timeout=STOP_SECONDS,
+        interface="asgi3",
+        http=Front,
+        loop="uvloop",
+        ws="none",
+        lifespan="on",
+        workers=processes,
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
         backlog=BACKLOG,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_MS),
-        ssl_cert=None if tls is None else tls.certificate,
-        ssl_key=None if tls is None else tls.key,
-        ssl_protocol_min=SSLProtocols.tls12,
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=STOP_SECONDS,
+        timeout_worker_healthcheck=START_SECONDS,
+        ssl_certfile=None if tls is None else tls.certificate,
+        ssl_keyfile=None if tls is None else tls.key,
+        ssl_context_factory=None if tls is None else _context,
     )
-    server.on_startup(on_start)
-    server.serve()
+    on_start()
+    if processes > 1:
+        Multiprocess(settings, [address]).run()
+        return
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn ends well, and then raises again what it was ended by
+        signal.signal(number, lambda *_: None)
+    uvicorn.Server(settings).run([address])
 
 
-def _free_address(host: str, port: int) -> str:
-    """Return the host as a number, after a look whether the port is free: Granian would share it with its owner."""
+def _context(_: uvicorn.Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    context = default()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Return a socket that takes connections at the address. Raises: ServeError."""
     try:
         family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections just closed are no owners
-            probe.bind(address)
+        found = socket.socket(family, kind)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections just closed are no owners
+        found.bind(address)
+        found.listen(BACKLOG)
     except OSError as error:
         reason = error.strerror or str(error)
         raise ServeError(f"{host}:{port}: cannot be served: {reason}; choose another --host or --port") from error
-    return str(address[0])
+    return found

@@ -194,6 +194,8 @@ def standings(pieces: Sequence[Pieces], currency: str, at_us: int) -> list[Stand
     pieces: of all shards that it is on, added up between the same edges; currency: its own, in which grants pay; at_us:
     now, microseconds since 1970-01-01 UTC, by which grants have expired. Raises UntoldError.
     """
+    if len(pieces) == 1 and not (pieces[0].credits or pieces[0].edges):
+        return _uncredited(pieces[0].balances, currency)
     credits_of: dict[str, list[CreditFact]] = {}
     charged: dict[str, Decimal] = {}
     events: dict[str, int] = {}
@@ -221,11 +223,24 @@ def standings(pieces: Sequence[Pieces], currency: str, at_us: int) -> list[Stand
     ]
 
 
+def _uncredited(balances: Sequence[Balance], currency: str) -> list[Standing]:
+    """Return the standing of an account on one shard that owes what it was charged, as most do."""
+    if not balances:
+        return [_charged(currency, 0, _ZERO)]
+    told = [_charged(one.currency, one.events, one.amount) for one in balances]
+    told.sort(key=lambda one: one.currency)
+    return told
+
+
+def _charged(currency: str, events: int, amount: Decimal) -> Standing:
+    return Standing(currency, events, amount, _ZERO, _ZERO, _ZERO, _ZERO, _ZERO, amount, ())
+
+
 def _standing(
     currency: str, events: int, charged: Decimal, credits_of: list[CreditFact], charges: Sequence[Charged], at_us: int
 ) -> Standing:
-    if not credits_of:  # as of most accounts, of which a thousand may be asked for at once
-        return Standing(currency, events, charged, _ZERO, _ZERO, _ZERO, _ZERO, _ZERO, charged, ())
+    if not credits_of:
+        return _charged(currency, events, charged)
     credits_of.sort(key=lambda one: (one.time_us, one.id))
     grants = [one for one in credits_of if one.kind is Kind.GRANT]
     payments = [one for one in credits_of if one.kind is Kind.PAYMENT]

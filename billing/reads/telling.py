@@ -3,7 +3,9 @@
 Owns how decimals, times and kept attributes are written. Must not know where they come from.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Final
 
 import msgspec
 
@@ -13,19 +15,28 @@ from billing.reads.standing import Drawn, Standing
 from billing.reads.statement import RecordedLine, event_and_origin
 from billing.reads.usage import UsageSum
 
+_NONE: Final = exact(Decimal(0))
+
 
 def balance_answer(
     account: str, told: Sequence[Standing], fresh: list[AsOf], version: int, *, consistent: bool
 ) -> BalanceAnswer:
     """Return an account's answer from its standing in each currency."""
-    credited = [credit_of(one) for standing in told for one in standing.credits]
-    return BalanceAnswer(account, list(map(balance_of, told)), credited, fresh, version, consistent)
+    return BalanceAnswer(account, list(map(balance_of, told)), credits_of(told), fresh, version, consistent)
+
+
+def credits_of(told: Iterable[Standing]) -> list[CreditOf]:
+    """Tell the credits of each currency."""
+    return [credit_of(one) for standing in told for one in standing.credits]
 
 
 def balance_of(one: Standing) -> BalanceOf:
     """Tell a standing."""
+    charged = exact(one.charged)
+    if not one.credits:  # as of most accounts
+        return BalanceOf(one.currency, charged, one.events, charged, _NONE, _NONE, _NONE, _NONE, _NONE, charged)
     amounts = (one.charged, one.credited, one.granted, one.drawn, one.expired, one.remaining, one.due)
-    return BalanceOf(one.currency, exact(one.charged), one.events, *map(exact, amounts))
+    return BalanceOf(one.currency, charged, one.events, *map(exact, amounts))
 
 
 def credit_of(one: Drawn) -> CreditOf:

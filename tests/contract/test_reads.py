@@ -220,6 +220,22 @@ def _count(connection: Connection) -> int:
     return len(connection.execute(select(records.c.slot)).all())
 
 
+def test_connections_that_the_server_cut_meanwhile_are_made_anew(served: TablesPlace, pipeline: Pipeline) -> None:
+    """After a night without questions, or a restart of the database, the first caller would get an error."""
+    bill(served, pipeline, [payload("e1", "acme")])
+    server = served.server
+    assert server is not None
+
+    async def question(reads: Reads) -> list[int]:
+        found = [(await reads.balance("acme")).balances[0].events]
+        ids = await query(server, "SELECT id FROM information_schema.processlist WHERE db='contract'")
+        await query(server, *(f"KILL {number}" for (number,) in ids))
+        found.append((await reads.balance("acme")).balances[0].events)
+        return found
+
+    assert asked(deployment(served, pipeline), question) == [1, 1]
+
+
 def test_a_wait_for_a_position_ends_when_it_is_applied_or_over(billed: TablesPlace, pipeline: Pipeline) -> None:
     """A caller would read before his own write, or hang."""
 

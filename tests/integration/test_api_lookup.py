@@ -1,18 +1,20 @@
 """The lookup answers as the framework's route does, and answers nothing that it must not."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
+import msgspec
 import pytest
 from litestar.testing import AsyncTestClient
 
 from billing.api.app import application
 from tests.apis import OPERATOR, READ, WRITE, Site, make_site, problem, shown
-from tests.command import event
+from tests.command import billing, event
 from tests.pipeline import credit
 
 LONG_WAY = "?consistency=bounded"  # the default, written out: only the framework reads questions with parameters
@@ -38,14 +40,14 @@ def asked(site: Site, path: str, headers: dict[str, str]) -> tuple[httpx.Respons
 
     async def play() -> httpx.Response:
         app = application(site.found, load=lambda: site.found)
-        framework: Callable[..., Awaitable[Any]] = app._app  # noqa: SLF001 - what it is put before
+        framework: Callable[..., Awaitable[Any]] = app.app
 
         async def counting(scope: Any, receive: Any, send: Any) -> None:
             nonlocal passed_on
             passed_on += scope["type"] == "http"
             await framework(scope, receive, send)
 
-        app._app = counting  # noqa: SLF001
+        app.app = counting
         async with AsyncTestClient(app) as client:
             return await client.get(path, headers=headers)
 
@@ -117,3 +119,84 @@ def test_a_shard_that_is_away_is_told_by_the_framework(site: Site) -> None:
             one.with_suffix(".away").rename(one)
     assert problem(answer)["shard"]
     assert answer.status_code == 503
+
+
+def served_twice(site: Site, path: str, key: Callable[[], str], between: Callable[[], Awaitable[None]]) -> list[Any]:
+    """Ask one running application the same before and after something; return the answers, and what passed it.
+
+    key: makes the key, once the application runs.
+    """
+
+    async def play() -> list[Any]:
+        app, passed_on = application(site.found, load=lambda: site.found), 0
+        framework: Callable[..., Awaitable[Any]] = app.app
+
+        async def counting(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal passed_on
+            passed_on += scope["type"] == "http"
+            await framework(scope, receive, send)
+
+        app.app = counting
+        async with AsyncTestClient(app) as client:
+            headers = shown(key())
+            first = [await client.get(path, headers=headers) for _ in range(2)][1]
+            await between()
+            return [first, await client.get(path, headers=headers), passed_on]
+
+    return asyncio.run(play())
+
+
+def test_what_was_written_of_a_balance_is_not_told_after_it_changed(site: Site) -> None:
+    """A balance would stay as it was looked up first, with a tag that says that nothing happened."""
+
+    def key() -> str:
+        return site.key(READ, accounts=["account-5"])
+
+    async def bill_more() -> None:
+        with (site.folder / "events.jsonl").open("ab") as file:
+            file.write(msgspec.json.encode(event(900, account="account-5")) + b"\n")
+        await asyncio.to_thread(billing, "run", "--until-end", folder=site.folder)
+
+    before, after, passed_on = served_twice(site, "/v1/accounts/account-5/balance", key, bill_more)
+    assert passed_on == 0
+    events = [answer.json()["balances"][0]["events"] for answer in (before, after)]
+    assert events[1] == events[0] + 1
+    assert before.headers["etag"] != after.headers["etag"]
+    assert before.headers["billing-position"] != after.headers["billing-position"]
+
+
+@pytest.mark.parametrize("end", ["revoked", "expired", "gone"])
+def test_a_key_that_was_let_in_is_not_let_in_after_its_end(site: Site, end: str) -> None:
+    """A key that was stolen would open accounts for as long as the server runs."""
+    keys = site.found.settings.api.keys
+    made: list[str] = []
+
+    def key() -> str:
+        made.append(site.key(READ, accounts=["*"], lasting_us=1_500_000 if end == "expired" else None))
+        return made[0]
+
+    async def end_it() -> None:
+        if end == "revoked":
+            assert site.keys.revoke(made[0].split("_")[1], "test", time.time_ns() // 1_000)
+        elif end == "gone":
+            keys.rename(keys.with_suffix(".away"))
+        await asyncio.sleep(1.5 if end == "expired" else 0.02)  # the file is looked at every 5 ms
+
+    try:
+        before, after, passed_on = served_twice(site, "/v1/accounts/account-3/balance", key, end_it)
+    finally:
+        if end == "gone":
+            keys.with_suffix(".away").rename(keys)
+    assert [before.status_code, after.status_code, passed_on] == [200, 401, 1]
+
+
+def test_lookups_count_as_requests_do(tmp_path: Path) -> None:
+    """The shortest way would let in more of one key than it may ask."""
+    site = make_site(tmp_path, [event(1)], "key_requests_per_second = 1")
+    site.bill()
+    headers = shown(site.key(READ, accounts=["*"]))
+
+    async def scenario(client: httpx.AsyncClient) -> list[int]:
+        return [(await client.get("/v1/accounts/account-1/balance", headers=headers)).status_code for _ in range(3)]
+
+    assert site.serve(scenario) == [200, 429, 429]

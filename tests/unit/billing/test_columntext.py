@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing.columntext import decimals_at, integers_at, row_numbers, literals_at
+from billing.columntext import decimals_at, integers_at, literals_at, row_numbers
 from rules.columns import Decimals
 
 LITERAL = re.compile(rb"SUBSTR\(_binary (x)?'([^']*)',")

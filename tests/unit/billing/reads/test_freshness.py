@@ -1,9 +1,19 @@
 """Positions in the log, and how far shards have come."""
 
+import msgspec
 import pytest
 
 from billing.cursor import CursorRow
-from billing.reads.freshness import LogPosition, PositionError, as_of, book_version, is_consistent, position_of
+from billing.reads.freshness import (
+    Cursors,
+    LogPosition,
+    PositionError,
+    as_of,
+    book_version,
+    is_consistent,
+    position_of,
+    positions_text,
+)
 
 
 def cursor(partition, offset, log="l", book=1, at_us=0):
@@ -53,3 +63,16 @@ def test_the_newest_book_that_wrote_is_told():
     """A reader would be told a version that no longer prices."""
     assert book_version([[cursor(0, 1, book=3)], [cursor(0, 1, book=4)]], 2) == 4
     assert book_version([[]], 2) == 2
+
+
+@pytest.mark.parametrize("now_us", [0, 3_000_000, 3_000_499, 3_001_000, 4_123_456, 10**16])
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_what_is_written_once_is_what_would_be_written_each_time(count, now_us):
+    """A looked up balance would tell another position or age than the same asked for in another way."""
+    rows = [cursor(1, 9, at_us=3_000_000), cursor(0, 7, log="m"), cursor(0, 5, at_us=2_999_999)][:count]
+    cursors = Cursors.of(rows)
+    expected = as_of([rows], now_us)
+    assert cursors.as_of_json(now_us) == msgspec.json.encode(expected) == msgspec.json.encode(cursors.as_of(now_us))
+    assert cursors.positions_text == positions_text(expected)
+    assert [(one.log, one.partition, one.position) for one in expected] == list(cursors.positions)
+    assert cursors.book_version == (1 if rows else None)

@@ -1,0 +1,183 @@
+"""Snapshots: a shard's cursors and some of its balances, of one moment.
+
+Owns the statement that asks a server for all of it at once, which is one moment without a transaction, and the
+connections that it is sent over (decision 0037). Must not know who asks, nor what of it is remembered.
+"""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final, Protocol
+
+import attrs
+from sqlalchemy import Connection
+
+from billing.adapters.login import BROKEN, enter, leave
+from billing.adapters.sql import (
+    CONNECT_SECONDS,
+    DATABASE_ANSWERS,
+    Database,
+    StatementTimeoutError,
+    statement_limit,
+    took_too_long,
+    unreachable,
+)
+from billing.config.store_url import MysqlUrl
+from billing.cursor import CursorRow
+from billing.keyset import PLACES_MAX
+from billing.literal import literal
+from billing.reads.balance import Balance, read_balances_at, read_cursors
+from billing.reads.freshness import Cursors
+from billing.reads.standing import credited_places
+
+Place = tuple[int, str]  # slot, account
+
+_CURSOR: Final = b"0"  # how lines of the answer begin, by what they are of: _CURSORS, _BALANCES
+_BALANCE: Final = b"1"
+_TAB: Final = "\t"  # in no column but a log's name, which is the last of its line
+_CURSORS: Final = (
+    f"SELECT CONCAT_WS('{_TAB}',0,`partition`,next_offset,map_version,book_version,accepted,duplicates,quarantined,"
+    "time_us_max,applied_at_us,log) FROM cursors"
+)
+_BALANCES: Final = f"SELECT CONCAT_WS('{_TAB}',1,slot,account,currency,amount,events,checksum) FROM balances WHERE "
+_CREDITS: Final = f"SELECT CONCAT_WS('{_TAB}',2,slot,account) FROM credits WHERE "
+_CURSOR_NUMBERS: Final = 10  # before the log's name, what the line is of among them
+_UNION: Final = " UNION ALL "
+
+
+@attrs.frozen
+class Snapshot:
+    """What a shard had at one moment; credited: those of the places asked for that have payments or grants."""
+
+    cursors: Cursors
+    balances: Mapping[Place, Sequence[Balance]]
+    credited: Collection[Place]
+
+
+class Snapshots(Protocol):
+    """Takes snapshots of one database."""
+
+    async def take(self, places: Sequence[Place]) -> Snapshot:
+        """Read cursors, and what is at these places. Raises: StoreUnreachableError, StatementTimeoutError."""
+        ...
+
+    async def close(self) -> None:
+        """Close every connection that it has of its own."""
+        ...
+
+
+class SqliteSnapshots:
+    """Snapshots of a file, over the connections that other reads use."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def take(self, places: Sequence[Place]) -> Snapshot:
+        """Read in a transaction."""
+
+        def read(connection: Connection) -> Snapshot:
+            balances: dict[Place, list[Balance]] = {}
+            for place, balance in read_balances_at(connection, places):
+                balances.setdefault(place, []).append(balance)
+            return Snapshot(Cursors.of(read_cursors(connection)), balances, credited_places(connection, places))
+
+        return await self._database.read(read)
+
+    async def close(self) -> None:
+        """Leave the connections to their owner."""
+
+
+class MysqlSnapshots:
+    """Snapshots of a server, over connections of its own; used from one event loop."""
+
+    def __init__(self, url: MysqlUrl, statement_ms: int) -> None:
+        """statement_ms: what takes longer is ended."""
+        self._url = url
+        self._seconds = statement_ms / 1000
+        self._idle: list[Any] = []
+        self._lines: Sequence[bytes] = ()  # of the cursors as they were read last
+        self._cursors = Cursors()
+
+    async def take(self, places: Sequence[Place]) -> Snapshot:
+        """Send one statement, or, for hundreds of places, a few in a transaction."""
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS + DATABASE_ANSWERS * self._seconds):
+                while self._idle:  # any may have been closed meanwhile: a new one tells
+                    try:
+                        return await self._taken(self._idle.pop(), places)
+                    except BROKEN as error:
+                        if took_too_long(error):
+                            raise
+                return await self._taken(await self._connected(), places)
+        except BROKEN as error:
+            if took_too_long(error):
+                raise StatementTimeoutError(f"took longer than {self._seconds:g} s; ask for less at once") from error
+            raise unreachable(self._url, error) from error
+
+    async def close(self) -> None:
+        """Close every connection."""
+        while self._idle:
+            await leave(self._idle.pop())
+
+    async def _taken(self, connection: Any, places: Sequence[Place]) -> Snapshot:  # noqa: ANN401 - the driver's
+        try:
+            lines: list[bytes] = []
+            for statement in statements(places):
+                await connection.query(statement)
+                lines += [line for (line,) in connection._result.rows or ()]  # noqa: SLF001 - shown nowhere else
+        except BaseException:  # cancelled too: what is still to come would be taken for the next answer
+            connection.close()
+            raise
+        self._idle.append(connection)
+        return self._snapshot(lines)
+
+    async def _connected(self) -> Any:  # noqa: ANN401 - the driver's
+        connection = await enter(self._url, autocommit=True, connect_timeout=CONNECT_SECONDS)
+        try:
+            await connection.query("SELECT VERSION()")
+            limit = statement_limit(str(connection._result.rows[0][0]), self._seconds)  # noqa: SLF001 - as above
+            await connection.query(f"SET SESSION {limit}")
+            await connection.query("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _snapshot(self, lines: Sequence[bytes]) -> Snapshot:
+        balances: dict[Place, list[Balance]] = {}
+        credited: set[Place] = set()
+        cursors: list[bytes] = []
+        for line in lines:
+            if line.startswith(_CURSOR):
+                cursors.append(line)
+            elif line.startswith(_BALANCE):
+                _, slot, account, currency, amount, events, checksum = line.decode().split(_TAB)
+                balance = Balance(account, currency, Decimal(amount), int(events), int(checksum))
+                balances.setdefault((int(slot), account), []).append(balance)
+            else:
+                _, slot, account = line.decode().split(_TAB)
+                credited.add((int(slot), account))
+        if cursors != self._lines:
+            self._lines, self._cursors = cursors, Cursors.of(map(_cursor, cursors))
+        return Snapshot(self._cursors, balances, credited)
+
+
+def statements(places: Sequence[Place]) -> list[str]:
+    """Return what is asked; an account's id is harmless in a text, or becomes a hexadecimal one."""
+    starts = range(0, len(places), PLACES_MAX)
+    conditions = [" OR ".join(map(_at, places[start : start + PLACES_MAX])) for start in starts]
+    parts = [_UNION.join([_BALANCES + one, _CREDITS + one]) for one in conditions]
+    if len(parts) > 1:
+        return ["START TRANSACTION READ ONLY", _CURSORS, *parts, "COMMIT"]
+    return [_UNION.join([_CURSORS, *parts])]
+
+
+def _at(place: Place) -> str:
+    slot, account = place
+    return f"slot={slot:d} AND account={literal(account)}"
+
+
+def _cursor(line: bytes) -> CursorRow:
+    _, *numbers, log = line.decode().split(_TAB, _CURSOR_NUMBERS)
+    partition, *others = map(int, numbers)
+    return CursorRow(log, partition, *others)
