@@ -64,7 +64,7 @@ class Sampler:
         events = [int(await one(connection, _SETTLED)) for connection in self._connections]
         statements = [float(await one(connection, _STATEMENTS, 1)) for connection in self._one_each]
         pids = {group: found for group, find in self._groups.items() if (found := find())}
-        cpu = {group: cpu_seconds(found) for group, found in pids.items()} | {"whole machine": machine_cpu_seconds()}
+        cpu = {group: cpu_seconds(found) for group, found in pids.items()} | machine_cpu_seconds()
         total = Counter[str]({"statements": sum(statements)})
         answers = [each for each in told if each is not None]
         if len(answers) == len(told):  # a sum that lacks a worker is no sum

@@ -32,6 +32,7 @@ STOP_SECONDS_MAX: Final = 60.0
 SCRAPE_SECONDS_MAX: Final = 5.0  # a worker that shares a core with three others answers late
 _BLOCK_BYTES: Final = 512  # the unit of st_blocks, whatever the file system's own
 _PORT_TRIES_MAX: Final = 100
+MACHINE: Final = "whole machine", "taken by the host"  # groups of CPU time that are no processes of ours
 _COUNTERS: Final = {
     "transactions": re.compile(r"^billing_transactions_total\{[^}]*\} (\S+)$", re.MULTILINE),
     **{
@@ -128,10 +129,11 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     return seconds
 
 
-def machine_cpu_seconds() -> float:
-    """Return the CPU time that the whole machine has used since its start."""
+def machine_cpu_seconds() -> dict[str, float]:
+    """Return the CPU time that the machine has used since its start, and what its host gave to others meanwhile."""
     used = psutil.cpu_times()
-    return float(used.user + used.nice + used.system + used.irq + used.softirq)
+    spent = float(used.user + used.nice + used.system + used.irq + used.softirq), float(used.steal)
+    return dict(zip(MACHINE, spent, strict=True))
 
 
 def rss_bytes_max(pids: Iterable[int]) -> int:
