@@ -34,24 +34,29 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return site
 
 
+class Counting:
+    """An application before another one, which counts the requests that reach it."""
+
+    def __init__(self, framework: Callable[..., Awaitable[Any]]) -> None:
+        self._framework = framework
+        self.requests = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Count, and pass on."""
+        self.requests += scope["type"] == "http"
+        await self._framework(scope, receive, send)
+
+
 def asked(site: Site, path: str, headers: dict[str, str]) -> tuple[httpx.Response, int]:
     """Ask once; return the answer, and how many requests reached the framework."""
-    passed_on = 0
 
-    async def play() -> httpx.Response:
+    async def play() -> tuple[httpx.Response, int]:
         app = application(site.found, load=lambda: site.found)
-        framework: Callable[..., Awaitable[Any]] = app.app
-
-        async def counting(scope: Any, receive: Any, send: Any) -> None:
-            nonlocal passed_on
-            passed_on += scope["type"] == "http"
-            await framework(scope, receive, send)
-
-        app.app = counting
+        app.app = framework = Counting(app.app)
         async with AsyncTestClient(app) as client:
-            return await client.get(path, headers=headers)
+            return await client.get(path, headers=headers), framework.requests
 
-    return asyncio.run(play()), passed_on
+    return asyncio.run(play())
 
 
 def comparable(response: httpx.Response) -> tuple[int, dict[str, str], Any]:
@@ -128,20 +133,13 @@ def served_twice(site: Site, path: str, key: Callable[[], str], between: Callabl
     """
 
     async def play() -> list[Any]:
-        app, passed_on = application(site.found, load=lambda: site.found), 0
-        framework: Callable[..., Awaitable[Any]] = app.app
-
-        async def counting(scope: Any, receive: Any, send: Any) -> None:
-            nonlocal passed_on
-            passed_on += scope["type"] == "http"
-            await framework(scope, receive, send)
-
-        app.app = counting
+        app = application(site.found, load=lambda: site.found)
+        app.app = framework = Counting(app.app)
         async with AsyncTestClient(app) as client:
             headers = shown(key())
             first = [await client.get(path, headers=headers) for _ in range(2)][1]
             await between()
-            return [first, await client.get(path, headers=headers), passed_on]
+            return [first, await client.get(path, headers=headers), framework.requests]
 
     return asyncio.run(play())
 
