@@ -184,7 +184,10 @@ def _install_packages(name: str, packages: tuple[str, ...], say: Say) -> None:
     install = [apt, "install", "-y", "--no-install-recommends", *waiting, *packages]
     try:
         _run(install, remedy)
-    except InstallError:  # the package lists may be missing or older than the mirror
+    except InstallError:  # the package lists may be missing or old, or an install may have been killed half-way
+        dpkg = shutil.which("dpkg", path=SEARCH_PATH)
+        if dpkg is not None:
+            _run([dpkg, "--configure", "-a"], remedy)
         _run([apt, "update", *waiting], remedy)
         _run(install, remedy)
 

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from ops.local.errors import InstallError
-from ops.local.install import POM, database_command, kafka_jars, kafka_version
+from ops.local.install import POM, database_command, kafka_jars, kafka_version, program
 
 
 def test_kafka_is_of_the_fourth_generation():
@@ -24,6 +24,23 @@ def test_a_missing_program_that_cannot_be_installed_is_named_with_its_package(tm
     with pytest.raises(InstallError, match=f"mvn {remedy} maven"):
         kafka_jars(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_install_that_was_killed_half_way_is_finished_first(tmp_path, monkeypatch):
+    """Else no server could be installed on a machine until a person has found out why."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    scripts = {
+        "apt-get": f"test -f {tmp_path}/configured || {{ echo 'E: dpkg was interrupted'; exit 1; }}\n"
+        f"test $1 = update || {{ echo '#!/bin/sh' > {tools}/wanted; chmod +x {tools}/wanted; }}",
+        "dpkg": f'test "$*" = "--configure -a" && touch {tmp_path}/configured',
+    }
+    for name, script in scripts.items():
+        (tools / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tools / name).chmod(0o755)
+    monkeypatch.setattr("ops.local.install.SEARCH_PATH", str(tools))
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert program("wanted", ("wanted-package",)) == str(tools / "wanted")
 
 
 def test_a_failed_install_leaves_nothing_that_looks_installed(tmp_path, monkeypatch):
