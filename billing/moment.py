@@ -120,13 +120,6 @@ def day_number(text: str) -> int:
     return int(np.datetime64(text, "D").astype(np.int64))
 
 
-def day_texts(days: Int64s) -> list[str]:
-    """Render UTC day numbers (days since 1970-01-01) as YYYY-MM-DD."""
-    distinct, inverse = np.unique(days, return_inverse=True)
-    texts = [day_text(day) for day in distinct.tolist()]
-    return [texts[one] for one in inverse.tolist()]
-
-
 def bucket_seconds(time_us: Int64s, every: str) -> Int64s:
     """Return the start of the UTC hour, day or month that holds each moment, in seconds since 1970-01-01."""
     if every == "month":

@@ -1,7 +1,7 @@
 """Upserts: a transaction as the text of one multi-statement packet, for MySQL or MariaDB.
 
-Owns every statement of the write path. Must not know connections. Values enter the text only through `billing.literal`
-and `billing.columntext`.
+Owns every statement of the write path. Must not know connections. Values enter the text only through `billing.literal`,
+`billing.rowtext` and `billing.columntext`.
 """
 
 from collections.abc import Mapping, Sequence

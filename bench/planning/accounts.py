@@ -17,7 +17,6 @@ from sharding.key import Slots, slot_of
 Floats = NDArray[np.float64]
 
 REPRESENTATIVE_MAX: Final = 1_000_000  # accounts: a plan for them takes seconds, and more change no share that matters
-HOT: Final = 0
 
 
 class DistributionError(BillingError):
