@@ -11,6 +11,8 @@ from typing import Final
 import attrs
 
 WINDOW_SECONDS: Final = 10.0  # long enough to even out flushes and rebalances, short enough to show a decline
+WHOLE_MACHINE: Final = "whole machine"  # a group of CPU time that is no process of ours, as is:
+TAKEN_BY_HOST: Final = "taken by the host"
 
 
 @attrs.frozen

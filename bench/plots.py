@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.comparison.report import CompareResult
+from bench.figures import TAKEN_BY_HOST
 from bench.report import RunResult, machine_text
 
 _SIZE_INCHES: Final = (9.0, 5.0)
@@ -42,11 +43,17 @@ def draw_comparison(result: CompareResult, folder: Path) -> Path:
 
 
 def throughput_figure(result: RunResult) -> Figure:
-    """Return events a second over time: flat, if the system can go on like this."""
+    """Return events a second over time: flat, if the system can go on like this and its host lets it."""
     figure, axes = _blank(result, "throughput over time", "seconds", "events/s")
-    axes.plot([one.at_seconds for one in result.points], [one.events_per_second for one in result.points])
+    seconds = [one.at_seconds for one in result.points]
+    axes.plot(seconds, [one.events_per_second for one in result.points], linewidth=0.8)
     axes.axhline(result.throughput.mean, linestyle="--", color="grey")
     axes.set_ylim(bottom=0)
+    others = axes.twinx()
+    taken = [one.cores_used.get(TAKEN_BY_HOST, 0.0) for one in result.points]
+    others.fill_between(seconds, taken, step="pre", color="tab:red", alpha=0.3)
+    others.set_ylim(0, result.machine.cores)
+    others.set_ylabel(f"cores {TAKEN_BY_HOST}", color="tab:red")
     return figure
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.errors import MeasureError
+from bench.figures import TAKEN_BY_HOST, WHOLE_MACHINE
 from bench.report import Machine
 from ops.local import stack
 from ops.local.errors import StackMissingError
@@ -32,7 +33,6 @@ STOP_SECONDS_MAX: Final = 60.0
 SCRAPE_SECONDS_MAX: Final = 5.0  # a worker that shares a core with three others answers late
 _BLOCK_BYTES: Final = 512  # the unit of st_blocks, whatever the file system's own
 _PORT_TRIES_MAX: Final = 100
-MACHINE: Final = "whole machine", "taken by the host"  # groups of CPU time that are no processes of ours
 _COUNTERS: Final = {
     "transactions": re.compile(r"^billing_transactions_total\{[^}]*\} (\S+)$", re.MULTILINE),
     **{
@@ -132,8 +132,8 @@ def cpu_seconds(pids: Iterable[int]) -> float:
 def machine_cpu_seconds() -> dict[str, float]:
     """Return the CPU time that the machine has used since its start, and what its host gave to others meanwhile."""
     used = psutil.cpu_times()
-    spent = float(used.user + used.nice + used.system + used.irq + used.softirq), float(used.steal)
-    return dict(zip(MACHINE, spent, strict=True))
+    spent = float(used.user + used.nice + used.system + used.irq + used.softirq)
+    return {WHOLE_MACHINE: spent, TAKEN_BY_HOST: float(used.steal)}
 
 
 def rss_bytes_max(pids: Iterable[int]) -> int:

@@ -17,10 +17,11 @@ from bench.comparison.report import Comparison, ContenderResult
 from bench.comparison.tables import counted, dialect_of, empty, held, stops_of
 from bench.comparison.work import Aggregates, Pricing, of_stream, unlike
 from bench.errors import MeasureError
+from bench.figures import TAKEN_BY_HOST, WHOLE_MACHINE
 from bench.measure import Tell
 from bench.report import RunResult
 from bench.scenario import Scenario
-from bench.system import MACHINE, cpu_seconds, pids_of, servers_of
+from bench.system import cpu_seconds, pids_of, servers_of
 from billing.adapters.sql import run as run_sql
 from billing.batch import Slice
 from billing.config.deployment import Deployment
@@ -252,7 +253,7 @@ def _of_run(result: RunResult, differences: int) -> ContenderResult:
         done.get("statements", 0.0),
         sum(done.get(table, 0.0) for table in _TABLES),
         result.deadlocks,
-        {group: cores for group, cores in result.cores_used.items() if group not in MACHINE},
+        {group: cores for group, cores in result.cores_used.items() if group not in (WHOLE_MACHINE, TAKEN_BY_HOST)},
         result.ran_dry,
         differences + result.audit_differences,
     )

@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 
 from bench import plots
-from bench.figures import Point
+from bench.figures import TAKEN_BY_HOST, Point
 from bench.report import as_json
 from tests.unit.bench.comparison.test_report import RESULT as COMPARED
 from tests.unit.bench.test_report import RESULT as RUN
 
 POINTS = tuple(
-    Point(float(second), 1_000_000 * second, 900.0 + second, (600.0, 300.0 + second), {"workers": 0.5})
+    Point(float(second), 1_000_000 * second, 900.0 + second, (600.0, 300.0 + second), {TAKEN_BY_HOST: second / 10})
     for second in range(1, 6)
 )
 RESULT = attrs.evolve(RUN, points=POINTS, latency_ms=tuple(float(ms) for ms in range(1, 101)))
@@ -30,6 +30,9 @@ def test_curves_are_the_points_of_the_document():
     """Else a picture could look flat while the figures beside it fall."""
     points = DOCUMENT["points"]
     assert series(plots.throughput_figure(RESULT)) == [[one["at_seconds"], one["events_per_second"]] for one in points]
+    (taken,) = plots.throughput_figure(RESULT).axes[1].collections
+    heights = {height for _, height in taken.get_paths()[0].vertices}
+    assert heights == {0.0, *(one["cores_used"]["taken by the host"] for one in points)}
     assert series(plots.growth_figure(RESULT)) == [[one["events"] / 1e6, one["events_per_second"]] for one in points]
     (mesh,) = plots.heat_figure(RESULT).axes[0].collections
     assert np.asarray(mesh.get_array()).T.tolist() == [one["shard_events_per_second"] for one in points]
