@@ -93,7 +93,7 @@ def run_text(result: RunResult) -> str:
         words = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, max {max(result.latency_ms):.1f} ms"
         rows.append(("append to visible", f"{words} ({len(result.latency_ms):,} probes)"))
     rows.append(("audit", "clean" if not result.audit_differences else f"{result.audit_differences:,} DIFFERENCES"))
-    heading = f"{scenario.traffic}, {scenario.shards} shards, {scenario.workers} workers, {load}"
+    heading = f"{scenario.traffic}, {many(scenario.shards, 'shard')}, {many(scenario.workers, 'worker')}, {load}"
     notes = (
         [f"the log held {result.prefill[0]:,} events ahead, sent in {result.prefill[1]:.0f} s"]
         if result.prefill
@@ -180,6 +180,11 @@ def _best_and_median(seconds: Sequence[float]) -> str:
 
 def _speed(times: KernelTimes) -> tuple[float, float]:
     return times.events / min(times.whole), times.events / median(times.whole)
+
+
+def many(count: int, thing: str) -> str:
+    """Return how many there are of a thing, in words: 1 shard, 2 shards."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 from bench.comparison.contenders import TOLD, Contender
-from bench.report import Machine, again, aligned, machine_text
+from bench.report import Machine, again, aligned, machine_text, many
 from generators.population import Model
 
 _NOTHING: Final = "-"
@@ -89,8 +89,8 @@ def model_text(model: ModelResult) -> str:
     """Return one model's table."""
     what = model.comparison
     heading = (
-        f"{what.model}, {what.shards} shards, {what.workers} processes, {what.database}, {what.seconds} s each, "
-        f"the same log of {what.events:,} events"
+        f"{what.model}, {many(what.shards, 'shard')}, {what.workers} processes, {what.database}, "
+        f"{what.seconds} s each, the same log of {what.events:,} events"
     )
     return "\n".join([heading, *aligned(_rows(model))])
 

@@ -13,7 +13,7 @@ import msgspec
 
 from bench.figures import percentile
 from bench.planning.law import Law, fit
-from bench.report import Machine, RunResult, plain
+from bench.report import Machine, RunResult, many, plain
 from billing.errors import BillingError
 from generators.population import Model
 
@@ -127,7 +127,7 @@ class _Scenario(msgspec.Struct):
         """Return the configuration in words."""
         skew = "" if self.exponent is None else f" with exponent {self.exponent:g}"
         cores = "" if self.database_cores is None else f" of {self.database_cores:g} cores each"
-        return f"{self.model}{skew}, {self.shards} shards{cores}, {self.workers} workers"
+        return f"{self.model}{skew}, {many(self.shards, 'shard')}{cores}, {many(self.workers, 'worker')}"
 
 
 class _Point(msgspec.Struct):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import attrs
 
 from bench.figures import percentile
-from bench.report import Machine, again, aligned, machine_text
+from bench.report import Machine, again, aligned, machine_text, many
 from bench.scenario import Database
 
 
@@ -79,7 +79,9 @@ def reads_text(result: ReadsResult) -> str:
         answered = f"{len(one.latency_ms):,}"
         rows.append((one.kind, f"{one.rate_per_second:g}", answered, *times, errors, f"{one.late_ms_max:.1f}"))
     scenario = result.scenario
-    heading = f"reads, open loop, {scenario.seconds} s, {scenario.shards} shards, {result.records:,} lines recorded"
+    heading = (
+        f"reads, open loop, {scenario.seconds} s, {many(scenario.shards, 'shard')}, {result.records:,} lines recorded"
+    )
     lines = [heading, *aligned(rows)]
     if result.ingest_alone is not None and result.ingest_beside is not None:
         change = result.ingest_beside / result.ingest_alone - 1 if result.ingest_alone else 0.0

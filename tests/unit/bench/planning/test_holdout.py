@@ -92,7 +92,7 @@ def test_a_plan_that_is_far_off_fails_the_command(tmp_path, monkeypatch, capsys,
     with pytest.raises(SystemExit) as caught:
         main()
     assert caught.value.code == code
-    assert "uniform, 1 shards of 0.5 cores each, 2 workers" in capsys.readouterr().out
+    assert "uniform, 1 shard of 0.5 cores each, 2 workers" in capsys.readouterr().out
 
 
 def test_the_table_names_each_configuration():
