@@ -18,6 +18,7 @@ from bench.measure import Tell
 from bench.planning.accounts import DistributionError
 from bench.planning.law import LEVELS_MIN
 from bench.planning.measured import Capacity, MeasurementError, Run, latency, level
+from bench.report import many
 from bench.scenario import Database, Scenario
 from billing.adapters.files import PARTITION, FileSource
 from billing.errors import SourceError
@@ -80,7 +81,7 @@ def _of_model(
     levels = []
     with servers(what.scenario(model, max(what.writers))) as config:
         for writers in what.writers:
-            name = f"{model}, {writers} writers"
+            name = f"{model}, {many(writers, 'writer')}"
             levels.append(level(name, run(what.scenario(model, writers), config, name)))
     capacity = Capacity(model, tuple(levels))
     _ = capacity.bytes_per_event  # raises where no file grew, before the next model takes its time

@@ -17,7 +17,7 @@ from bench.planning.law import Estimate, Law
 from bench.planning.measured import Capacity
 from bench.planning.plan import SHARDS_MAX, Count, Option
 from bench.planning.target import MONTHS, SECONDS_PER_DAY, Target
-from bench.report import Machine, machine_text
+from bench.report import Machine, machine_text, many
 
 TIB: Final = 2**40
 GIB: Final = 2**30
@@ -152,7 +152,7 @@ def measured_lines(result: PlanResult) -> list[str]:
     """Return what was measured of one shard, a line for each model."""
     return [
         f"measured, {each.measured.model}: one shard carries {estimate(each.capacity)} events/s "
-        f"with {each.writers:g} writers "
+        f"with {many(round(each.writers), 'writer')} "
         f"(contention {each.alpha:.3f}, coherency {each.beta:.4f}; {len(each.measured.levels)} levels)"
         for each in result.curves
     ]

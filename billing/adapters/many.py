@@ -21,7 +21,7 @@ from billing.reads.freshness import ANY, Want, is_consistent
 from billing.reads.standing import UntoldError
 from billing.reads.telling import balance_of
 
-_TURN: Final = 50  # accounts in one go: a thousand take so long that those who ask for one would notice
+_TURN: Final = 250  # accounts in one go, 1 to 2 ms: then those who ask for one have their turn, which takes as long
 _T = TypeVar("_T")
 
 
