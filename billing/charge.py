@@ -15,6 +15,7 @@ from billing.credit import NO_CREDITS, Credits, taken
 from billing.digest import UInt64s
 from billing.event import Payloads
 from billing.tail import Tail, concat_tails
+from billing.texts import texts_at
 from rules.columns import MISSING, Coded, Counter, Decimals, Dictionary, Int32s, Int64s
 
 FOREIGN_SEPARATOR: Final = " "  # not an identifier character, so "origin id" cannot be somebody's id
@@ -72,13 +73,13 @@ class Charges:
         return Charges(
             partition=self.partition[rows],
             offset=self.offset[rows],
-            key=self.key.take(pa.array(rows)),
+            key=texts_at(self.key, rows),
             account=self.account.take(rows),
             time_us=self.time_us[rows],
             digest=self.digest[rows],
             home=self.home[rows],
             void=self.void[rows],
-            kept=self.kept.take(pa.array(rows)),
+            kept=texts_at(self.kept, rows),
             payload=self.payload[rows],
             attributes={name: column.take(rows) for name, column in self.attributes.items()},
             part=renumbered[self.part[lines]],

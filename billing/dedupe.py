@@ -16,6 +16,7 @@ from billing.charge import Bools, Charges
 from billing.event import Rejected
 from billing.moment import DAY_US
 from billing.order import Order
+from billing.texts import texts_at
 from billing.voids import Known, Target, uncounted_rule
 from billing.wire import Reason
 from rules.book import Book
@@ -46,7 +47,7 @@ def _part_keys(batch: Slice, rows: NDArray[np.intp]) -> list[PartKey]:
         batch.slot[rows].tolist(),
         charges.account.codes[rows].tolist(),
         (charges.time_us[rows] // DAY_US).tolist(),
-        charges.key.take(pa.array(rows)).to_pylist(),
+        texts_at(charges.key, rows).to_pylist(),
         charges.void[rows].tolist(),
     )
     return [PartKey(slot, values[code], day, key, void) for slot, code, day, key, void in zip(*columns, strict=True)]

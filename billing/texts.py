@@ -64,8 +64,12 @@ class Texts:
     def tolist(self) -> list[str]:
         """Return the texts as strings."""
         starts, stops = self.pool.bounds[self.rows].tolist(), self.pool.bounds[self.rows + 1].tolist()
-        letters = self.pool.letters.data
-        return [str(letters[start:stop], "utf-8") for start, stop in zip(starts, stops, strict=True)]
+        first, end = min(starts, default=0), max(stops, default=0)
+        letters = self.pool.letters[first:end].tobytes()
+        if letters.isascii():  # as identifiers are: a character is a byte
+            text = letters.decode()
+            return [text[start - first : stop - first] for start, stop in zip(starts, stops, strict=True)]
+        return [letters[start - first : stop - first].decode() for start, stop in zip(starts, stops, strict=True)]
 
 
 def pool_of(values: Dictionary[str]) -> Pool:

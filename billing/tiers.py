@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from billing.charge import Charges
 from billing.rows import zipped
+from billing.texts import texts_at
 from rules.book import Book
 from rules.columns import MISSING, PICO_PLACES, Decimals, Int32s, Int64s
 from rules.cumulative import Used
@@ -83,9 +84,9 @@ def count(charges: Charges, slot: NDArray[np.uint16], book: Book) -> Counted | N
     part = charges.part[line]
     used, code = np.unique(charges.account.codes[part], return_inverse=True)
     accounts = pa.array([charges.account.values[one] for one in used.tolist()], type=pa.string())
-    places = pc.array_sort_indices(accounts)
+    places = pc.array_sort_indices(accounts).to_numpy()
     account_rank = np.empty(len(accounts), dtype=np.int64)
-    account_rank[places.to_numpy()] = np.arange(len(accounts))
+    account_rank[places] = np.arange(len(accounts))
     ids = [book.counted_rules[one.rule].id for one in charges.counters]
     order = sorted(range(len(ids)), key=lambda one: (ids[one], charges.counters[one].period))  # ids are ASCII
     counter_rank = np.empty(len(ids), dtype=np.int64)
@@ -96,8 +97,8 @@ def count(charges: Charges, slot: NDArray[np.uint16], book: Book) -> Counted | N
     named = [charges.counters[one] for one in order]
     keys = TierKeys(
         slot=(owner // len(accounts)).astype(np.uint16),
-        account=accounts.take(places).take(pa.array(owner % len(accounts))),
-        rule=pa.array([ids[one] for one in order], type=pa.string()).take(pa.array(rank)),
+        account=texts_at(accounts, places[owner % len(accounts)]),
+        rule=texts_at(pa.array([ids[one] for one in order], type=pa.string()), rank),
         period=np.array([one.period for one in named], dtype=np.int64)[rank],
     )
     rule = np.array([one.rule for one in named], dtype=np.int32)[rank]
