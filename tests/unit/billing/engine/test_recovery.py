@@ -15,7 +15,7 @@ from rules.load import load
 from rules.pricer import Pricer
 from sharding.shardmap import ShardMap
 
-BOOK = Path(__file__).parents[3] / "rules" / "books" / "telecom.yaml"
+BOOK = Path(__file__).parents[4] / "rules" / "books" / "telecom.yaml"
 LIMITS = Limits(
     batch_events_max=2,
     poll_events_max=2,
