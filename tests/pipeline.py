@@ -22,12 +22,14 @@ from billing.voids import Known
 from rules.book import Book
 from rules.columns import Decimals
 from rules.pricer import Pricer
+from sharding.key import slot_of
 from sharding.shardmap import ShardMap
 from tests.rulebooks import book_of
 
 LOG = "test:log"
 HOUR = 1_767_225_600  # 2026-01-01T00:00:00Z, also the start of its day and month
 DAY = HOUR // 86_400
+SLOT = int(slot_of(["acme"])[0])  # of the account that events have unless a test says another
 
 # A quantity is its own price, so that the amounts of a test can be read off its events.
 CHARGES = """

@@ -15,11 +15,9 @@ from billing.dedupe import part_keys
 from billing.event import Reason
 from billing.ports import Applied, Reaction, Refused
 from billing.reads.standing import read_pieces, standings
-from sharding.key import slot_of
-from tests.pipeline import HOUR, LOG, credit, payload, pipeline_in
+from tests.pipeline import HOUR, LOG, SLOT, credit, payload, pipeline_in
 from tests.stores import with_store
 
-SLOT = int(slot_of(["acme"])[0])
 NOW_US = (HOUR + 40 * 86_400) * 1_000_000
 GRANT = {"kind": "grant", "amount": "30", "currency": "USD", "products": ["sms"]}
 PAYMENT = {"kind": "payment", "amount": "2.000000000001", "currency": "USD"}

@@ -13,12 +13,10 @@ from billing.limits import Limits
 from billing.ports import Applied, Reaction
 from billing.upsert import Dialect, existing_query, lines_query, packet
 from billing.voids import Known
-from sharding.key import slot_of
-from tests.pipeline import DAY, LOG, payload
+from tests.pipeline import DAY, LOG, SLOT, payload
 from tests.stores import CLAIM, LIMITS, SHARD, applied, reaction_of, stands, with_store
 
 TRX_SECONDS = 0.11  # servers renew their list of transactions only when nobody has asked for it for 0.1 s
-SLOT = int(slot_of(["acme"])[0])
 
 
 async def is_idle(place):

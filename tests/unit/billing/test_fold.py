@@ -16,8 +16,6 @@ from rules.columns import Decimals
 from sharding.key import slot_of
 from tests.pipeline import DAY, HOUR, LOG, payload, plain
 
-SLOT = int(slot_of(["acme"])[0])
-
 
 def key(event, account="acme", day=DAY):
     """Return where a part's records are."""

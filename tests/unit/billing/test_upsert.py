@@ -15,10 +15,8 @@ from billing.event import Reason, Rejected
 from billing.tiers import TierColumns, TierKeys, used_of
 from billing.upsert import Dialect, claim_statements, counters_packet, existing_query, lines_query, packet
 from rules.columns import Decimals
-from sharding.key import slot_of
-from tests.pipeline import DAY, HOUR, payload
+from tests.pipeline import DAY, HOUR, SLOT, payload
 
-SLOT = int(slot_of(["acme"])[0])
 TIME_US = HOUR * 1_000_000
 LITERAL = re.compile(r"x'[0-9a-f]*'|'[ !#-&(-\[\]-~\"]*'")
 
