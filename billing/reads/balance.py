@@ -17,6 +17,7 @@ from billing.schema import balances, cursors, records, rollups
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Row = TypeVar("_Row")
+_USAGE: Final = select(rollups.c.bucket, rollups.c.dims, rollups.c.events, rollups.c.quantity, rollups.c.amount)
 _CURSORS: Final = select(cursors).order_by(cursors.c.log, cursors.c.partition)  # made once: every read begins with it
 
 
@@ -80,9 +81,9 @@ def read_usage(
     connection: Connection, account: str, slots: Sequence[int], rollup: str, span: range, limit: int
 ) -> list[UsageRow]:
     """Read an account's rows of one rollup on one shard, of buckets that start within `span` (seconds since 1970)."""
-    query = select(rollups).where(rollups.c.slot.in_(slots), rollups.c.account == account, rollups.c.rollup == rollup)
+    query = _USAGE.where(rollups.c.slot.in_(slots), rollups.c.account == account, rollups.c.rollup == rollup)
     query = query.where(rollups.c.bucket >= span.start, rollups.c.bucket < span.stop).limit(limit)
-    return [UsageRow(row.bucket, row.dims, row.events, row.quantity, row.amount) for row in connection.execute(query)]
+    return [UsageRow(*row) for row in connection.execute(query)]
 
 
 def read_balances_of_all(connection: Connection) -> list[Balance]:

@@ -32,13 +32,22 @@ class UsageSum:
     quantity: Decimal
     amount: Decimal
 
-    def plus(self, other: "UsageSum") -> "UsageSum":
-        """Add exactly."""
-        quantity, amount = EXACT.add(self.quantity, other.quantity), EXACT.add(self.amount, other.amount)
-        return attrs.evolve(self, events=self.events + other.events, quantity=quantity, amount=amount)
 
+@attrs.define
+class _Total:
+    """What rows add up to, exactly, so far."""
 
-ZERO: Final = UsageSum(0, (), 0, Decimal(0), Decimal(0))
+    events: int = 0
+    quantity: Decimal = Decimal(0)
+    amount: Decimal = Decimal(0)
+
+    def add(self, row: UsageRow | UsageSum) -> None:
+        self.events += row.events
+        self.quantity = EXACT.add(self.quantity, row.quantity)
+        self.amount = EXACT.add(self.amount, row.amount)
+
+    def sum(self, bucket: int, dims: Dims) -> UsageSum:
+        return UsageSum(bucket, dims, self.events, self.quantity, self.amount)
 
 
 def fitting(book: Book, every: Every, by: Sequence[str]) -> Rollup | None:
@@ -63,15 +72,20 @@ def regrouped(rows: Iterable[UsageRow], rollup: Rollup, every: Every, by: Sequen
     Rows that an older book summed by other dimensions count with none of them.
     """
     places = [rollup.by.index(name) for name in by]
-    total: dict[tuple[int, Dims], UsageSum] = {}
+    dims_of: dict[str, Dims] = {}  # rows repeat few texts
+    totals: dict[tuple[int, Dims], _Total] = {}
     for row in rows:
-        values = json.loads(row.dims)
-        dims = tuple(values[place] for place in places) if len(values) == len(rollup.by) else (None,) * len(places)
-        bucket = row.bucket if every == rollup.every else _start(row.bucket, every)
-        one = UsageSum(bucket, dims, row.events, row.quantity, row.amount)
-        key = bucket, dims
-        total[key] = total[key].plus(one) if key in total else one
-    return [total[key] for key in sorted(total, key=_order)]
+        dims = dims_of.get(row.dims)
+        if dims is None:
+            values = json.loads(row.dims)
+            dims = tuple(values[place] for place in places) if len(values) == len(rollup.by) else (None,) * len(places)
+            dims_of[row.dims] = dims
+        key = row.bucket if every == rollup.every else _start(row.bucket, every), dims
+        total = totals.get(key)
+        if total is None:
+            total = totals[key] = _Total()
+        total.add(row)
+    return [totals[key].sum(*key) for key in sorted(totals, key=_order)]
 
 
 def filled_rows(sums: Sequence[UsageSum], every: Every, span: range) -> int:
@@ -84,7 +98,7 @@ def filled(sums: Sequence[UsageSum], every: Every, span: range) -> list[UsageSum
     found = {(one.bucket, one.dims): one for one in sums}
     series = {one.dims for one in sums} or {()}
     keys = sorted(((bucket, dims) for bucket in buckets(every, span) for dims in series), key=_order)
-    return [found.get(key) or attrs.evolve(ZERO, bucket=key[0], dims=key[1]) for key in keys]
+    return [found.get(key) or _Total().sum(*key) for key in keys]
 
 
 def buckets(every: Every, span: range) -> list[int]:
@@ -106,10 +120,10 @@ def named(dims: str, rollup: Rollup) -> dict[str, str | None]:
 
 def total_of(sums: Iterable[UsageSum]) -> UsageSum:
     """Add everything."""
-    total = ZERO
+    total = _Total()
     for one in sums:
-        total = total.plus(one)
-    return total
+        total.add(one)
+    return total.sum(0, ())
 
 
 @lru_cache(maxsize=100_000)  # hours of a decade
