@@ -3,13 +3,11 @@
 Owns what the API answers of it. Must not know HTTP.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
-from billing.adapters.endpoints import Work
 from billing.adapters.reads import BadRequestError, Reads, check_account
 from billing.reads.answers import exact
-from billing.reads.breakdown import RuleSum, gather_rule_sums, read_rule_sums
+from billing.reads.breakdown import gather_rule_sums, rule_sums_of
 from billing.reads.freshness import ANY, Want
 from billing.reads.page_answers import Charged, ChargedAnswer
 from billing.reads.statement import Wanted
@@ -23,11 +21,9 @@ async def charged_answer(reads: Reads, account: str, wanted: Wanted, want: Want 
     Raises: BadRequestError, ShardDownError, StatementTimeoutError, NotAppliedError.
     """
     check_account(account)
-
-    def work(slots: Sequence[int]) -> Work[list[RuleSum]]:
-        return lambda connection, _: read_rule_sums(connection, account, slots, wanted, ROWS_MAX + 1)
-
-    gathered = await reads.fleet.of_account(account, want, work, heavy=True)
+    gathered = await reads.fleet.of_account(
+        account, want, lambda slots: rule_sums_of(account, slots, wanted, ROWS_MAX + 1), heavy=True
+    )
     sums = gather_rule_sums(row for one in gathered.found for row in one.rows)
     if len(sums) > ROWS_MAX:
         raise BadRequestError(f"more than {ROWS_MAX:,} products and rules charged the account; ask for less time")

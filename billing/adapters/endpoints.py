@@ -22,6 +22,7 @@ from billing.errors import StoreUnreachableError
 from billing.reads.answers import AsOf
 from billing.reads.balance import read_cursors
 from billing.reads.freshness import Cursors
+from billing.reads.question import Question
 
 _REST_SECONDS: Final = 1.0  # how long an endpoint that did not answer is not asked again, so that requests fail at once
 _T = TypeVar("_T")
@@ -79,19 +80,24 @@ class Endpoints:
         self._samples: list[tuple[float, _Positions]] = []  # of the writer: when, and where its cursors stood
         self._turn = 0
 
-    async def ask(self, work: Work[_T], *, strong: bool = False, heavy: bool = False) -> Found[_T]:
-        """Run a query on a reader within the lag bound, else on the writer; strong: on the writer at once.
+    async def ask(self, asked: Work[_T] | Question[_T], *, strong: bool = False, heavy: bool = False) -> Found[_T]:
+        """Ask a reader within the lag bound, else the writer; strong: the writer at once.
 
         heavy: may take long, and leaves half of the connections to others. Raises: ShardDownError,
         StatementTimeoutError.
         """
+        is_question = isinstance(asked, Question)
 
         def in_one_snapshot(connection: Connection) -> Found[_T]:
-            cursors = Cursors.of(read_cursors(connection))
-            return Found(work(connection, cursors), cursors, time.time_ns() // 1_000)
+            if isinstance(asked, Question):
+                found, cursors = asked.ask(connection)
+            else:
+                cursors = Cursors.of(read_cursors(connection))
+                found = asked(connection, cursors)
+            return Found(found, cursors, time.time_ns() // 1_000)
 
         async def read(url: StoreUrl) -> Found[_T]:
-            return await self._databases[url].read(in_one_snapshot)
+            return await self._databases[url].read(in_one_snapshot, once=is_question)
 
         if heavy:
             async with self._heavy:

@@ -19,6 +19,7 @@ from billing.config.deployment import Deployment
 from billing.credits import drawing_rollup
 from billing.errors import BillingError
 from billing.reads.freshness import Want, is_consistent
+from billing.reads.question import Question
 
 _PAUSE_SECONDS: Final = 0.005  # the first wait; each is twice as long, up to:
 _PAUSE_SECONDS_MAX: Final = 0.1
@@ -54,9 +55,9 @@ class Fleet:
         await asyncio.gather(*(one.close() for one in self.endpoints.values()))
 
     async def of_account(
-        self, account: str, want: Want, work: Callable[[Sequence[int]], Work[_T]], *, heavy: bool
+        self, account: str, want: Want, asks: Callable[[Sequence[int]], Work[_T] | Question[_T]], *, heavy: bool
     ) -> Gathered[_T]:
-        """Ask every shard that the account is on; work: makes the query for the account's slots on a shard.
+        """Ask every shard that the account is on; asks: makes what is asked of the account's slots on a shard.
 
         Raises: ShardDownError, StatementTimeoutError, NotAppliedError.
         """
@@ -66,7 +67,7 @@ class Fleet:
 
         async def once(*, strong: bool) -> Sequence[Found[_T]]:
             asked = (
-                self.endpoints[name].ask(work(of_shard), strong=strong, heavy=heavy) for name, of_shard in slots.items()
+                self.endpoints[name].ask(asks(of_shard), strong=strong, heavy=heavy) for name, of_shard in slots.items()
             )
             return await asyncio.gather(*asked)
 

@@ -32,7 +32,7 @@ from billing.reads.answers import (
     UsageTotal,
     exact,
 )
-from billing.reads.balance import UsageRow, gather_usage, read_usage
+from billing.reads.balance import gather_usage
 from billing.reads.book_words import rule_words
 from billing.reads.explained import Explained, explained
 from billing.reads.freshness import ANY, Want, as_of, book_version
@@ -45,12 +45,21 @@ from billing.reads.statement import (
     Wanted,
     event_key,
     key_of,
+    lines_of,
     merged,
-    read_lines,
     token_of,
 )
 from billing.reads.telling import balance_answer, line_of, usage_of
-from billing.reads.usage import aligned, filled, filled_rows, fitting, is_able, regrouped, total_of
+from billing.reads.usage import (
+    aligned,
+    filled,
+    filled_rows,
+    fitting,
+    is_able,
+    regrouped,
+    total_of,
+    usage_rows_of,
+)
 from billing.wire import IDENTIFIER_LENGTH_MAX, is_identifier
 from rules.book import Every, Rollup
 from rules.running import Held
@@ -156,11 +165,9 @@ class Reads:
         by = query.by if query.by is not None else rollup.by if query.rollup else ()
         span, rows_max = aligned(query.span, every), self._limits.usage_rows_max
         name = rollup.name
-
-        def work(slots: Sequence[int]) -> Work[list[UsageRow]]:
-            return lambda connection, _: read_usage(connection, account, slots, name, span, rows_max + 1)
-
-        gathered = await self.fleet.of_account(account, want, work, heavy=True)
+        gathered = await self.fleet.of_account(
+            account, want, lambda slots: usage_rows_of(account, slots, name, span, rows_max + 1), heavy=True
+        )
         rows = [row for one in gathered.found for row in one.rows]
         if len(rows) > rows_max:
             raise BadRequestError(
@@ -244,10 +251,9 @@ class Reads:
     async def _lines(
         self, account: str, wanted: Wanted, last: LineKey | None, limit: int, want: Want
     ) -> tuple[list[RecordedLine], Gathered[list[RecordedLine]]]:
-        def work(slots: Sequence[int]) -> Work[list[RecordedLine]]:
-            return lambda connection, _: read_lines(connection, account, slots, wanted, last, limit)
-
-        gathered = await self.fleet.of_account(account, want, work, heavy=True)
+        gathered = await self.fleet.of_account(
+            account, want, lambda slots: lines_of(account, slots, wanted, last, limit), heavy=True
+        )
         return merged([one.rows for one in gathered.found], limit), gathered
 
     def places(self, accounts: Sequence[str]) -> dict[str, list[Place]]:

@@ -23,25 +23,19 @@ from billing.adapters.sql import (
     unreachable,
 )
 from billing.config.store_url import MysqlUrl
-from billing.cursor import CursorRow
 from billing.keyset import PLACES_MAX
 from billing.literal import literal
 from billing.reads.balance import Balance, read_balances_at, read_cursors
 from billing.reads.freshness import Cursors
+from billing.reads.question import CURSOR, CURSOR_LINE, TAB, cursor_of
 from billing.reads.standing import credited_places
 
 Place = tuple[int, str]  # slot, account
 
-_CURSOR: Final = b"0"  # how lines of the answer begin, by what they are of: _CURSORS, _BALANCES
-_BALANCE: Final = b"1"
-_TAB: Final = "\t"  # in no column but a log's name, which is the last of its line
-_CURSORS: Final = (
-    f"SELECT CONCAT_WS('{_TAB}',0,`partition`,next_offset,map_version,book_version,accepted,duplicates,quarantined,"
-    "time_us_max,applied_at_us,log) FROM cursors"
-)
-_BALANCES: Final = f"SELECT CONCAT_WS('{_TAB}',1,slot,account,currency,amount,events,checksum) FROM balances WHERE "
-_CREDITS: Final = f"SELECT CONCAT_WS('{_TAB}',2,slot,account) FROM credits WHERE "
-_CURSOR_NUMBERS: Final = 10  # before the log's name, what the line is of among them
+_BALANCE: Final = b"1"  # how the line of a balance begins, as CURSOR is how that of a cursor does
+_CURSORS: Final = f"SELECT {CURSOR_LINE} FROM cursors"
+_BALANCES: Final = f"SELECT CONCAT_WS('{TAB}',1,slot,account,currency,amount,events,checksum) FROM balances WHERE "
+_CREDITS: Final = f"SELECT CONCAT_WS('{TAB}',2,slot,account) FROM credits WHERE "
 _UNION: Final = " UNION ALL "
 
 
@@ -148,17 +142,17 @@ class MysqlSnapshots:
         credited: set[Place] = set()
         cursors: list[bytes] = []
         for line in lines:
-            if line.startswith(_CURSOR):
+            if line.startswith(CURSOR):
                 cursors.append(line)
             elif line.startswith(_BALANCE):
-                _, slot, account, currency, amount, events, checksum = line.decode().split(_TAB)
+                _, slot, account, currency, amount, events, checksum = line.decode().split(TAB)
                 balance = Balance(account, currency, Decimal(amount), int(events), int(checksum))
                 balances.setdefault((int(slot), account), []).append(balance)
             else:
-                _, slot, account = line.decode().split(_TAB)
+                _, slot, account = line.decode().split(TAB)
                 credited.add((int(slot), account))
         if cursors != self._lines:
-            self._lines, self._cursors = cursors, Cursors.of(map(_cursor, cursors))
+            self._lines, self._cursors = cursors, Cursors.of(map(cursor_of, cursors))
         return Snapshot(self._cursors, balances, credited)
 
 
@@ -175,9 +169,3 @@ def statements(places: Sequence[Place]) -> list[str]:
 def _at(place: Place) -> str:
     slot, account = place
     return f"slot={slot:d} AND account={literal(account)}"
-
-
-def _cursor(line: bytes) -> CursorRow:
-    _, *numbers, log = line.decode().split(_TAB, _CURSOR_NUMBERS)
-    partition, *others = map(int, numbers)
-    return CursorRow(log, partition, *others)

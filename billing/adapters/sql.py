@@ -77,20 +77,21 @@ class Database:
         self._url = url
         self._connections = connections
         self._seconds = statement_ms / 1000
-        self._engine: AsyncEngine | None = None
+        self._engines: dict[bool, AsyncEngine] = {}  # by whether each statement is alone
         self._file: tuple[tuple[int, int], Engine] | None = None  # device and inode, and what reads it
         self._room = asyncio.Semaphore(connections)
 
-    async def read(self, work: Callable[[Connection], _T]) -> _T:
+    async def read(self, work: Callable[[Connection], _T], *, once: bool = False) -> _T:
         """Run `work`, which only reads, in one consistent snapshot.
 
-        Raises: StoreUnreachableError, StatementTimeoutError.
+        once: it asks a server one statement, which is a snapshot without a transaction: ending one would take as long
+        again. Raises: StoreUnreachableError, StatementTimeoutError.
         """
         try:
             async with self._room:
                 if isinstance(self._url, SqliteUrl):
                     return await asyncio.to_thread(self._read_sqlite, self._opened(self._url), work)
-                return await self._read_mysql(self._url, work)
+                return await self._read_mysql(self._url, work, once=once)
         except (DBAPIError, PoolTimeoutError, OSError, RuntimeError) as error:  # as above
             if took_too_long(error):
                 raise StatementTimeoutError(f"took longer than {self._seconds:g} s; ask for less at once") from error
@@ -98,31 +99,35 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
-        if self._engine is not None:
-            await self._engine.dispose()
+        for engine in self._engines.values():
+            await engine.dispose()
         if self._file is not None:
             self._file[1].dispose()
-        self._engine = self._file = None
+        self._engines, self._file = {}, None
 
-    async def _read_mysql(self, url: MysqlUrl, work: Callable[[Connection], _T]) -> _T:
-        if self._engine is None:
-            self._engine = _mysql_engine(url, pool_size=self._connections, max_overflow=0)
-            event.listen(self._engine.sync_engine, "connect", self._limit_statements)
+    async def _read_mysql(self, url: MysqlUrl, work: Callable[[Connection], _T], *, once: bool) -> _T:
+        engine = self._engines.get(once)
+        if engine is None:
+            alone = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True} if once else {}
+            engine = _mysql_engine(url, pool_size=self._connections, max_overflow=0, **alone)
+            event.listen(engine.sync_engine, "connect", self._prepare)
+            self._engines[once] = engine
         for attempt in range(2):
             try:
                 async with asyncio.timeout(CONNECT_SECONDS + DATABASE_ANSWERS * self._seconds):
-                    async with self._engine.connect() as connection:
+                    async with engine.connect() as connection:
                         return await connection.run_sync(work)
             except DBAPIError as error:  # a kept connection may have been closed meanwhile: a new one tells
                 if attempt or not error.connection_invalidated:
                     raise
         raise AssertionError("the second attempt returns or raises")
 
-    def _limit_statements(self, connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's
+    def _prepare(self, connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's
         cursor = connection.cursor()
         try:
             cursor.execute("SELECT VERSION()")
             cursor.execute(f"SET SESSION {statement_limit(str(cursor.fetchone()[0]), self._seconds)}")
+            cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         finally:
             cursor.close()
 
@@ -177,15 +182,11 @@ class _DecimalSum:
         return f"{self._total:f}"
 
 
-def _mysql_engine(url: MysqlUrl, **pool: Any) -> AsyncEngine:  # noqa: ANN401 - passed on
+def _mysql_engine(url: MysqlUrl, **more: Any) -> AsyncEngine:  # noqa: ANN401 - passed on
     """Return the engine; errors of its statements show no values, which may be about people, or passwords."""
-    return create_async_engine(
-        "mysql+asyncmy://",
-        isolation_level="REPEATABLE READ",
-        connect_args={"async_creator_fn": partial(enter, url), "connect_timeout": CONNECT_SECONDS},
-        hide_parameters=True,
-        **pool,
-    )
+    options = {"isolation_level": "REPEATABLE READ", "hide_parameters": True} | more
+    connecting = {"async_creator_fn": partial(enter, url), "connect_timeout": CONNECT_SECONDS}
+    return create_async_engine("mysql+asyncmy://", connect_args=connecting, **options)
 
 
 def statement_limit(version: str, seconds: float) -> str:

@@ -13,11 +13,10 @@ from sqlalchemy import Connection, Double, cast, select
 from billing.cursor import CursorRow
 from billing.exact import EXACT
 from billing.keyset import PLACES_MAX, at_places
-from billing.schema import balances, cursors, records, rollups
+from billing.schema import balances, cursors, records
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Row = TypeVar("_Row")
-_USAGE: Final = select(rollups.c.bucket, rollups.c.dims, rollups.c.events, rollups.c.quantity, rollups.c.amount)
 _CURSORS: Final = select(cursors).order_by(cursors.c.log, cursors.c.partition)  # made once: every read begins with it
 
 
@@ -75,15 +74,6 @@ def read_balances_at(
         for start in range(0, len(places), PLACES_MAX)
         for row in connection.execute(*at_places(connection.dialect.name, balances, places[start : start + PLACES_MAX]))
     ]
-
-
-def read_usage(
-    connection: Connection, account: str, slots: Sequence[int], rollup: str, span: range, limit: int
-) -> list[UsageRow]:
-    """Read an account's rows of one rollup on one shard, of buckets that start within `span` (seconds since 1970)."""
-    query = _USAGE.where(rollups.c.slot.in_(slots), rollups.c.account == account, rollups.c.rollup == rollup)
-    query = query.where(rollups.c.bucket >= span.start, rollups.c.bucket < span.stop).limit(limit)
-    return [UsageRow(*row) for row in connection.execute(query)]
 
 
 def read_balances_of_all(connection: Connection) -> list[Balance]:

@@ -5,12 +5,13 @@ Owns the select that adds up on the server, and the exact sum over shards. Must 
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import attrs
-from sqlalchemy import Connection, func
+from sqlalchemy import Select, func
 
 from billing.exact import EXACT
+from billing.reads.question import Question
 from billing.reads.statement import Wanted, matching
 from billing.schema import records
 from billing.tail import CREDIT_RULE, ZERO_LINE_RULE
@@ -31,24 +32,23 @@ class RuleSum:
     amount: Decimal
 
 
-def read_rule_sums(
-    connection: Connection, account: str, slots: Sequence[int], wanted: Wanted, limit: int
-) -> list[RuleSum]:
+def rule_sums_of(account: str, slots: Sequence[int], wanted: Wanted, limit: int) -> Question[list[RuleSum]]:
     """Add up an account's lines on one shard: few rows come, however many lines there are; at most `limit` a slot."""
-    adds = func.decimal_sum if connection.dialect.name == "sqlite" else func.sum
     by = records.c.product, records.c.rule, records.c.currency
-    sums = [adds(one, type_=one.type) for one in (records.c.quantity, records.c.amount)]
-    return [
-        RuleSum(product, rule, currency, lines, Decimal(quantity), Decimal(amount))
-        for slot in slots
-        for product, rule, currency, lines, quantity, amount in connection.execute(
+
+    def selects(dialect: str) -> list[Select[Any]]:
+        adds = func.decimal_sum if dialect == "sqlite" else func.sum
+        sums = [adds(one, type_=one.type) for one in (records.c.quantity, records.c.amount)]
+        return [
             matching(account, slot, wanted)
             .where(records.c.rule.not_in(_NO_RULES))
             .with_only_columns(*by, func.count(), *sums)
             .group_by(*by)
             .limit(limit)
-        )
-    ]
+            for slot in slots
+        ]
+
+    return Question(selects, lambda rows: [RuleSum(*row) for row in rows])
 
 
 def gather_rule_sums(pieces: Iterable[RuleSum]) -> list[RuleSum]:

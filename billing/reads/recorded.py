@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from billing.moment import DAY_US, day_number
 from billing.reads.answers import exact
-from billing.reads.statement import Wanted, read_lines
+from billing.reads.statement import Wanted, lines_of
 from billing.voids import VOIDED_RULE
 
 _LINES_MAX: Final = 2**16  # of an event on one account: as many as SMALLINT tells apart
@@ -48,6 +48,7 @@ def read_event(connection: Connection, slots: Sequence[int], account: str, day: 
     """
     start_us = day_number(day) * DAY_US
     wanted = Wanted(since_us=start_us, until_us=start_us + DAY_US, event=key)
+    lines, _ = lines_of(account, slots, wanted, None, _LINES_MAX).ask(connection)
     return [
         EventLine(
             account=account,
@@ -59,7 +60,7 @@ def read_event(connection: Connection, slots: Sequence[int], account: str, day: 
             amount=exact(line.amount),
             currency=line.currency,
         )
-        for line in reversed(read_lines(connection, account, slots, wanted, None, _LINES_MAX))
+        for line in reversed(lines)
     ]
 
 

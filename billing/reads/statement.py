@@ -13,11 +13,12 @@ from typing import Any, Final
 
 import attrs
 import msgspec
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Select, select
 
 from billing.charge import FOREIGN_SEPARATOR
 from billing.keyset import before
 from billing.moment import SECOND_US
+from billing.reads.question import Question
 from billing.schema import records
 from billing.wire import is_identifier
 from sharding.key import SLOTS
@@ -108,19 +109,22 @@ def key_of(token: str) -> LineKey:
     return day, event, line, slot
 
 
-def read_lines(
-    connection: Connection, account: str, slots: Sequence[int], wanted: Wanted, last: LineKey | None, limit: int
-) -> list[RecordedLine]:
-    """Read the first lines after `last` on one shard, in the order of statements: each slot along its primary key."""
-    pieces = []
-    for slot in slots:
-        query = matching(account, slot, wanted).order_by(*(column.desc() for column in _KEY)).limit(limit)
-        if last is not None:
-            day, event, line, of_slot = last
-            beyond = date.fromisoformat(day), event, line + (slot < of_slot)  # the same line of a later slot comes too
-            query = query.where(before(connection.dialect.name, _KEY, beyond))
-        pieces.append([_line(row) for row in connection.execute(query)])
-    return merged(pieces, limit)
+def lines_of(
+    account: str, slots: Sequence[int], wanted: Wanted, last: LineKey | None, limit: int
+) -> Question[list[RecordedLine]]:
+    """Ask one shard for the first lines after `last`, in the order of statements: each slot along its primary key."""
+
+    def selects(dialect: str) -> list[Select[Any]]:
+        asked = []
+        for slot in slots:
+            query = matching(account, slot, wanted).order_by(*(column.desc() for column in _KEY)).limit(limit)
+            if last is not None:
+                day, event, line, of_slot = last  # the same line of a later slot comes too
+                query = query.where(before(dialect, _KEY, (date.fromisoformat(day), event, line + (slot < of_slot))))
+            asked.append(query)
+        return asked
+
+    return Question(selects, lambda rows: sorted(map(_line, rows), key=lambda one: one.key, reverse=True)[:limit])
 
 
 def merged(pieces: Iterable[Iterable[RecordedLine]], limit: int) -> list[RecordedLine]:
@@ -129,11 +133,12 @@ def merged(pieces: Iterable[Iterable[RecordedLine]], limit: int) -> list[Recorde
 
 
 _KEY: Final = (records.c.day, records.c.event, records.c.line)
+_COLUMNS: Final = tuple(records.c[field.name] for field in attrs.fields(RecordedLine))
 
 
 def matching(account: str, slot: int, wanted: Wanted) -> Select[Any]:
     """Select an account's lines in one slot, those that are wanted, in no order."""
-    query = select(records).where(records.c.slot == slot, records.c.account == account)
+    query = select(*_COLUMNS).where(records.c.slot == slot, records.c.account == account)
     if wanted.since_us is not None:
         query = query.where(records.c.day >= _day(wanted.since_us), records.c.time_us >= wanted.since_us)
     if wanted.until_us is not None:
@@ -148,8 +153,6 @@ def _day(time_us: int) -> date:
     return datetime.fromtimestamp(time_us // SECOND_US, UTC).date()
 
 
-def _line(row: Any) -> RecordedLine:  # noqa: ANN401 - a row of records
-    return RecordedLine(
-        row.slot, str(row.day), row.event, row.line, row.time_us, row.product, row.rule, row.currency,
-        row.book_version, row.quantity, row.amount, row.kept,
-    )  # fmt: skip
+def _line(row: Sequence[Any]) -> RecordedLine:
+    slot, day, *others = row
+    return RecordedLine(slot, str(day), *others)

@@ -11,14 +11,18 @@ from typing import Final
 
 import attrs
 import numpy as np
+from sqlalchemy import select
 
 from billing.exact import EXACT
 from billing.moment import SECOND_US, bucket_seconds
 from billing.reads.balance import UsageRow
+from billing.reads.question import Question
+from billing.schema import rollups
 from rules.book import Book, Every, Rollup
 
 _LENGTH: Final = {Every.HOUR: 0, Every.DAY: 1, Every.MONTH: 2}
 _SECONDS: Final = {Every.HOUR: 3_600, Every.DAY: 86_400, Every.MONTH: 28 * 86_400}  # at least
+_ROWS: Final = select(rollups.c.bucket, rollups.c.dims, rollups.c.events, rollups.c.quantity, rollups.c.amount)
 Dims = tuple[str | None, ...]
 
 
@@ -86,6 +90,13 @@ def regrouped(rows: Iterable[UsageRow], rollup: Rollup, every: Every, by: Sequen
             total = totals[key] = _Total()
         total.add(row)
     return [totals[key].sum(*key) for key in sorted(totals, key=_order)]
+
+
+def usage_rows_of(account: str, slots: Sequence[int], rollup: str, span: range, limit: int) -> Question[list[UsageRow]]:
+    """Ask for an account's rows of a rollup on one shard, of buckets that start within `span` (seconds since 1970)."""
+    query = _ROWS.where(rollups.c.slot.in_(slots), rollups.c.account == account, rollups.c.rollup == rollup)
+    query = query.where(rollups.c.bucket >= span.start, rollups.c.bucket < span.stop).limit(limit)
+    return Question(lambda _: [query], lambda rows: [UsageRow(*row) for row in rows])
 
 
 def filled_rows(sums: Sequence[UsageSum], every: Every, span: range) -> int:

@@ -198,6 +198,32 @@ def test_a_spread_account_is_one_account(tables: TablesPlace, pipeline: Pipeline
     assert [one.events for one in usage.usage] == [40]
 
 
+def test_a_page_and_a_month_are_one_statement(served: TablesPlace, pipeline: Pipeline) -> None:
+    """Each further round trip would take, under load, as long as the question itself."""
+    bill(served, pipeline, [payload(f"e{number}") for number in range(9)])
+
+    async def counted() -> int:
+        ((_, questions),) = await served.sql("SHOW GLOBAL STATUS LIKE 'Questions'")
+        return int(questions)
+
+    async def question(reads: Reads) -> list[int]:
+        found = []
+        for ask in (
+            lambda: asyncio.sleep(0),
+            lambda: reads.transactions("acme", PageQuery()),
+            lambda: reads.usage("acme", UsageQuery("hourly")),
+            lambda: charged_answer(reads, "acme", Wanted()),
+        ):
+            await ask()  # connections are made
+            before = await counted()
+            await ask()
+            found.append(await counted() - before)
+        return found
+
+    nothing, *others = asked(deployment(served, pipeline), question)
+    assert others == [nothing + 1] * 3
+
+
 def test_a_statement_that_takes_too_long_is_ended(tables: TablesPlace) -> None:
     """One question would hold a connection, and the database, for as long as it likes."""
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900)"
