@@ -145,6 +145,15 @@ class ShardMap:
         slots = [(slot + part * (SLOTS // ways)) % SLOTS for part in range(ways)]
         return [(each, int(self.shard_of_slot[each])) for each in slots]
 
+    def places_of(self, accounts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Return what `shards_of` does for each of n accounts, hundreds of them in the time of a few."""
+        slots = slot_of(accounts)
+        places = zip(slots.tolist(), self.shard_of_slot[slots].tolist(), strict=True)
+        return [
+            self.shards_of(account) if account in self.pinned or account in self.spreads else [place]
+            for account, place in zip(accounts, places, strict=True)
+        ]
+
 
 def _check_shards(shardmap: ShardMap) -> None:
     if not 1 <= shardmap.version <= VERSION_MAX:

@@ -4,8 +4,8 @@ Owns what is told of accounts apart from others: on a shard that does not answer
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from typing import Final, TypeVar
+from collections.abc import Sequence
+from typing import Final
 
 import attrs
 
@@ -21,14 +21,9 @@ from billing.reads.freshness import ANY, Want, is_consistent
 from billing.reads.standing import UntoldError
 from billing.reads.telling import balance_of
 
-_TURN: Final = 250  # accounts in one go, 1 to 2 ms: then those who ask for one have their turn, which takes as long
-_T = TypeVar("_T")
-
-
-def turns(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    """Yield what is to be done in one go, before others have their turn."""
-    for start in range(0, len(items), _TURN):
-        yield items[start : start + _TURN]
+_TURN: Final = (
+    250  # accounts told in one go, 1 to 2 ms: then those who ask for one have their turn, which takes as long
+)
 
 
 async def balances_answer(reads: Reads, accounts: Sequence[str], want: Want = ANY) -> BalancesAnswer:
@@ -37,13 +32,9 @@ async def balances_answer(reads: Reads, accounts: Sequence[str], want: Want = AN
     Raises: BadRequestError.
     """
     accounts = list(dict.fromkeys(accounts))
-    places: dict[str, list[Place]] = {}
-    for turn in turns(accounts):
-        for account in turn:
-            check_account(account)
-        for shard, of in reads.places(turn).items():
-            places.setdefault(shard, []).extend(of)
-        await asyncio.sleep(0)
+    for account in accounts:
+        check_account(account)
+    places = reads.places(accounts)
     results = await asyncio.gather(
         *(reads.fleet.balances({name: of}, want) for name, of in places.items()), return_exceptions=True
     )
@@ -54,8 +45,8 @@ async def balances_answer(reads: Reads, accounts: Sequence[str], want: Want = AN
         for place in of:
             of_account[place[1]].append(place)
     first: dict[str, AccountBalances | AccountError | None] = {}
-    for turn in turns(accounts):
-        for account in turn:
+    for start in range(0, len(accounts), _TURN):
+        for account in accounts[start : start + _TURN]:
             first[account] = batch.tell(account, of_account[account])
         await asyncio.sleep(0)
     again = [account for account, told in first.items() if told is None]

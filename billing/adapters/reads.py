@@ -259,8 +259,8 @@ class Reads:
     def places(self, accounts: Sequence[str]) -> dict[str, list[Place]]:
         """Return where rows of these accounts are, by shard."""
         places: dict[str, list[Place]] = {}
-        for account in accounts:
-            for slot, shard in self._map.shards_of(account):
+        for account, found in zip(accounts, self._map.places_of(accounts), strict=True):
+            for slot, shard in found:
                 places.setdefault(self._map.shards[shard], []).append((slot, account))
         return places
 

@@ -3,7 +3,6 @@
 Owns these routes. Which accounts a caller sees is decided in `access` before a handler runs.
 """
 
-import asyncio
 import csv
 import io
 from typing import Annotated, Any, Final, Literal
@@ -13,10 +12,9 @@ import msgspec
 from litestar import Request, Response, Router, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
-from litestar.enums import MediaType
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
-from billing.adapters.many import balances_answer, turns
+from billing.adapters.many import balances_answer
 from billing.adapters.reads import BadRequestError, NotRecordedError, PageQuery, Reads, UsageQuery
 from billing.api import examples
 from billing.api.access import account_of, needs, note
@@ -193,7 +191,7 @@ async def explain_event(
 )
 async def balances(
     data: JSONBody[BalancesRequest], want: NamedDependency[Want], state: State, request: Request[Any, Any, State]
-) -> Response[bytes]:
+) -> Response[BalancesAnswer]:
     """Return balances of many accounts at once; 207 where some could not be read, each with the reason."""
     reads: Reads = state["reads"]
     limits: ApiLimits = state["limits"]
@@ -212,8 +210,7 @@ async def balances(
         note(request)
     answer = await balances_answer(reads, seen, want)
     answer = msgspec.structs.replace(answer, errors=[*answer.errors, *foreign])
-    body = await _written(answer)
-    return Response(body, status_code=207 if answer.errors else 200, media_type=MediaType.JSON)
+    return Response(answer, status_code=207 if answer.errors else 200)
 
 
 ACCOUNTS: Final = Router(
@@ -232,15 +229,6 @@ BALANCES: Final = Router(
     dependencies={"want": Provide(want_of, sync_to_thread=False)},
     tags=["accounts"],
 )
-
-
-async def _written(answer: BalancesAnswer) -> bytes:
-    """Write an answer as JSON in turns: a thousand accounts at once would keep others waiting for milliseconds."""
-    parts = []
-    for turn in turns(answer.balances):
-        parts.append(msgspec.json.encode(turn)[1:-1])
-        await asyncio.sleep(0)
-    return msgspec.json.encode(msgspec.structs.replace(answer, balances=list(map(msgspec.Raw, parts))))
 
 
 def _csv(answer: TransactionsAnswer) -> str:

@@ -75,6 +75,13 @@ def test_reads_look_everywhere_writes_can_go(shardmap: ShardMap, batch: list[Row
 
 
 @examples(100)
+@given(shardmaps(), st.lists(st.sampled_from(ACCOUNTS)))
+def test_many_accounts_are_where_each_is(shardmap: ShardMap, accounts: list[str]) -> None:
+    """Balances of many accounts at once would miss what one alone has."""
+    assert shardmap.places_of(accounts) == [shardmap.shards_of(account) for account in accounts]
+
+
+@examples(100)
 @given(shardmaps(), st.sampled_from(ACCOUNTS))
 def test_an_account_has_as_many_distinct_slots_as_parts(shardmap: ShardMap, account: str) -> None:
     """Two parts in one slot would be one part: added twice by a read that gathers both."""
