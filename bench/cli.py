@@ -20,8 +20,8 @@ from bench.reading.report import ReadsScenario, reads_text
 from bench.recorded import first
 from bench.report import RunResult, as_json, kernels_text, ratios_text, run_text, scale_text, versus_text
 from bench.scale import PREFIXES_MAX, PREFIXES_MIN, RULES_MAX, RULES_MIN
-from bench.scenario import PARTITIONS_EACH_WORKER, SHARDS_MAX, WORKERS_MAX, CoresEach, Database, Scenario
-from bench.session import DEFAULT_FOLDER, err, servers, telling
+from bench.scenario import PARTITIONS_EACH_WORKER, SHARDS_MAX, WORKERS_MAX, CoresEach, Database, LimitsGiven, Scenario
+from bench.session import DEFAULT_FOLDER, err, servers, telling, use_limits
 from bench.system import machine
 from billing.cli.setup import deployment
 from billing.cli.shards import init
@@ -53,6 +53,7 @@ def run(
     seed: int = 1,
     exponent: Annotated[float | None, Parameter(validator=Number(gte=0, lte=EXPONENT_MAX))] = None,
     database_cores: CoresEach = None,
+    limits: LimitsGiven = None,
     book: Path | None = None,
     against: Path | None = None,
     events_file: Path | None = None,
@@ -86,6 +87,8 @@ def run(
         Of the skewed model, whose own it is without: how much accounts differ.
     database_cores
         How many cores each database may keep busy, as on an instance of that size: root only, by control groups.
+    limits
+        Bounds of the engine, as [limits] of the settings has them: --limits.batch_events_max 1000, for example.
     book
         The rulebook to price by; the telecom book without it. bench/books has one with linear prices only and one that
         counts every event, alike in everything else.
@@ -113,7 +116,8 @@ def run(
     if database_cores is not None and config is not None:
         _fail("--database-cores: servers that run already keep theirs; leave --config or --database-cores", 2)
     traffic = model_named(model), shards, workers, database, seconds, rate, events, seed, book, events_file
-    scenario = Scenario(*traffic, exponent, database_cores)
+    scenario = Scenario(*traffic, exponent, database_cores, limits or {})
+    use_limits(scenario.limits)
     if against is not None and (config is not None or plots is not None):
         _fail("--against: measures each book on servers made anew and draws nothing; leave --config and --plots", 2)
     if config is not None:
@@ -146,6 +150,7 @@ def reads(
     usage: Annotated[float, Parameter(validator=Number(gte=0))] = 5.0,
     page: Annotated[float, Parameter(validator=Number(gte=0))] = 5.0,
     seed: int = 1,
+    limits: LimitsGiven = None,
     folder: Annotated[Path, Parameter(name="--dir")] = DEFAULT_FOLDER,
     json: Path | None = None,
 ) -> int:
@@ -177,13 +182,16 @@ def reads(
         Requests for 100 transactions, a second.
     seed
         Of events and questions.
+    limits
+        As those of run: --limits.flush_interval_ms 100, for example, for fewer and larger transactions meanwhile.
     folder
         Where to start the servers; they and their data are removed at the end, logs stay.
     json
         A file for every figure, unrounded.
     """
     rates = {"balance": balance, "batch": batch, "usage": usage, "page": page}
-    scenario = ReadsScenario(shards, workers, database, seconds, events, records, ingest, rates, seed)
+    scenario = ReadsScenario(shards, workers, database, seconds, events, records, ingest, rates, seed, limits or {})
+    use_limits(scenario.limits)
     with servers(folder, shards, database, PARTITIONS_EACH_WORKER * max(workers, 2)) as config, telling() as tell:
         init(config)
         result = reading.run(scenario, config, tell)

@@ -3,6 +3,7 @@
 Owns the defaults of a run. Must not know how it is measured.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -14,6 +15,7 @@ from generators.population import Model
 from generators.workload import Workload
 
 Database = Literal["mariadb", "mysql"]
+LimitsGiven = Annotated[dict[str, int] | None, Parameter(name="--limits", negative=())]
 CoresEach = Annotated[float | None, Parameter(validator=Number(gte=0.05))]  # less takes minutes to start
 
 SHARDS_MAX: Final = 16
@@ -32,7 +34,7 @@ class Scenario:
     before); events: how many to put into the log ahead of a saturated run, None for a number that lasts; book: what
     they are priced by, None for the telecom book; events_file: recorded events to send instead of a model's;
     exponent: of skewed traffic, None for that of generated workloads; database_cores: that each database may keep busy,
-    None for all.
+    None for all; limits: bounds of the engine that are other ones than usual, by name.
     """
 
     model: Model
@@ -47,6 +49,7 @@ class Scenario:
     events_file: Path | None = None
     exponent: float | None = None
     database_cores: float | None = None
+    limits: Mapping[str, int] = attrs.field(factory=dict)
 
     @property
     def traffic(self) -> str:
@@ -85,8 +88,13 @@ class Scenario:
         file = f" --events-file {self.events_file}" if self.events_file is not None else ""
         skew = f" --exponent {self.exponent:g}" if self.exponent is not None else ""
         cores = f" --database-cores {self.database_cores:g}" if self.database_cores is not None else ""
-        options = f"{load}{ahead} --seed {self.seed}{skew}{cores}{book}{file}"
+        options = f"{load}{ahead} --seed {self.seed}{skew}{cores}{book}{file}{limits_options(self.limits)}"
         return (
             f"billing-bench run --model {self.model} --shards {self.shards} --workers {self.workers} "
             f"--database {self.database} --seconds {self.seconds}{options}"
         )
+
+
+def limits_options(limits: Mapping[str, int]) -> str:
+    """Return the options of a command that set these limits."""
+    return "".join(f" --limits.{name} {value}" for name, value in limits.items())

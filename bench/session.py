@@ -3,16 +3,22 @@
 A shell: starts and removes servers. Must not know what is measured on them.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import attrs
 from rich.console import Console
 from rich.progress import Progress
 
 from bench.measure import Tell
 from bench.scenario import Database
+from billing.config.sections import Given, Section, nearest
+from billing.config.settings import read_limits
+from billing.errors import SettingsError
+from billing.limits import Limits
 from ops.local import stack
 from ops.local.config import CONFIG_NAME
 from ops.local.errors import StackMissingError
@@ -36,6 +42,19 @@ def telling() -> Iterator[Tell]:
             progress.update(bars[what], completed=done, total=total)
 
         yield tell
+
+
+def use_limits(given: Mapping[str, int]) -> None:
+    """Let every process that is started from now on have these limits, by the variables that override settings.
+
+    Raises: SettingsError, which names the option.
+    """
+    names = [field.name for field in attrs.fields(Limits)]
+    for name in given:
+        if name not in names:
+            raise SettingsError(f"--limits.{name}: unknown limit; {nearest(name, names)}")
+    read_limits(Section("limits", "--limits", {name: Given(one, f"--limits.{name}") for name, one in given.items()}))
+    os.environ.update({f"BILLING_LIMITS_{name.upper()}": str(value) for name, value in given.items()})
 
 
 @contextmanager

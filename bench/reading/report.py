@@ -9,14 +9,15 @@ import attrs
 
 from bench.figures import percentile
 from bench.report import Machine, again, aligned, machine_text, many
-from bench.scenario import Database
+from bench.scenario import Database, limits_options
 
 
 @attrs.frozen
 class ReadsScenario:
     """One run: rates are a second, by kind of request; ingest_per_second: events sent beside, 0 for none.
 
-    events: billed before; records: further lines, put into the tables at once, of one account on each shard.
+    events: billed before; records: further lines, put into the tables at once, of one account on each shard; limits:
+    as those of `Scenario`.
     """
 
     shards: int
@@ -28,6 +29,7 @@ class ReadsScenario:
     ingest_per_second: float
     rates: Mapping[str, float]
     seed: int = 1
+    limits: Mapping[str, int] = attrs.field(factory=dict)
 
     def command(self) -> str:
         """Return the command that runs this again."""
@@ -35,7 +37,7 @@ class ReadsScenario:
         return (
             f"billing-bench reads --shards {self.shards} --workers {self.workers} --database {self.database} "
             f"--seconds {self.seconds} --events {self.events} --records {self.records} "
-            f"--ingest {self.ingest_per_second:g} {rates} --seed {self.seed}"
+            f"--ingest {self.ingest_per_second:g} {rates} --seed {self.seed}{limits_options(self.limits)}"
         )
 
 

@@ -103,7 +103,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
         _shards(document, path, database),
         Rules(document.one("rules").need("book", "the path of a rulebook").path(folder)),
         Sharding(*(given.path(folder) for given in document.one("sharding").keys.values())),
-        _limits(document.one("limits")),
+        read_limits(document.one("limits")),
         _metrics(document.one("metrics")),
         read_api(document.one("api"), folder),
         database,
@@ -219,7 +219,11 @@ def _metrics(section: Section) -> Metrics:
     return found
 
 
-def _limits(section: Section) -> Limits:
+def read_limits(section: Section) -> Limits:
+    """Read the bounds of the engine, each within its range and none in conflict with another.
+
+    Raises: SettingsError.
+    """
     bounds = {field.name: field.metadata for field in attrs.fields(Limits)}
     given = {key: value.integer(bounds[key]["minimum"], bounds[key]["maximum"]) for key, value in section.keys.items()}
     limits = Limits(**given)

@@ -39,6 +39,12 @@ def test_the_command_names_the_book():
     assert attrs.evolve(SATURATED, book=Path("mine.yaml")).command().endswith(" --seed 1 --book mine.yaml")
 
 
+def test_the_command_names_limits():
+    """Else a run of small batches would be taken for one of usual ones, and could not be repeated."""
+    chosen = attrs.evolve(SATURATED, limits={"batch_events_max": 500, "flush_interval_ms": 20})
+    assert chosen.command().endswith(" --seed 1 --limits.batch_events_max 500 --limits.flush_interval_ms 20")
+
+
 def test_recorded_events_are_named_in_place_of_a_model():
     """Else a run of a file would be taken for one of a model, and could not be repeated."""
     chosen = attrs.evolve(SATURATED, events_file=Path("old.jsonl"))
