@@ -21,9 +21,11 @@ def test_limits_reach_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"batch_event_max": 3}, "--limits.batch_event_max: unknown limit; did you mean batch_events_max?"),
         ({"batch_events_max": 0}, "--limits.batch_events_max: 0 is below 1; write a number from 1 to 100000"),
         (
-            {"batch_events_max": 50_000},
-            "--limits.batch_events_max: 50000 is too large for limits.buffer_events_max = 20000: "
-            "a buffer holds at least one batch; write at most 20000",
+            {"flush_interval_ms": 9_000},
+            (
+                "--limits.flush_interval_ms: 9000 is too large for limits.idle_advance_ms = 1000: "
+                "an idle shard writes less often than a busy one; write at most 1000"
+            ),
         ),
     ],
 )
