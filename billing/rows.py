@@ -4,7 +4,7 @@ Owns the sums of a batch and the order of its rows. Must not know SQL text.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any, Final
 
 import attrs
@@ -25,6 +25,7 @@ from rules.columns import Decimals, Dictionary, Int32s, Int64s, texts_of
 _EVERY: Final = {Every.HOUR: HOURLY, Every.DAY: DAILY, Every.MONTH: MONTHLY}
 _FIRST_DAY, _LAST_DAY = 7_305, 51_134  # 1990 to 2109: more than events may have; since 1970-01-01
 _TEXTS_MAX: Final = 100_000  # amounts whose text is remembered, about 15 MB; prices repeat far more than that
+Rows = tuple[tuple[Any, ...], ...]  # made once, by who needs them, which servers do not
 
 
 @attrs.frozen(eq=False)
@@ -51,10 +52,14 @@ class RecordColumns:
     def __len__(self) -> int:
         return len(self.slot)
 
-    def tuples(self) -> Iterator[tuple[Any, ...]]:
-        """Yield slot, account, day, event, line, time_us, digest, tail, quantity, amount and kept, decimals as text."""
+    @cached_property
+    def _tuples(self) -> Rows:
         columns = (self.slot, self.account, self.day, self.event, self.line, self.time_us, self.digest, self.tail)
-        return zipped(*columns, self.quantity, self.amount, self.kept)
+        return tuple(zipped(*columns, self.quantity, self.amount, self.kept))
+
+    def tuples(self) -> Rows:
+        """Return slot, account, day, event, line, time_us, digest, tail, quantity, amount, kept; decimals as text."""
+        return self._tuples
 
 
 @attrs.frozen(eq=False)
@@ -78,10 +83,14 @@ class RollupColumns:
     def __len__(self) -> int:
         return len(self.slot)
 
-    def tuples(self) -> Iterator[tuple[Any, ...]]:
-        """Yield slot, account, rollup, bucket, dims, events, quantity text, amount text, checksum of each row."""
+    @cached_property
+    def _tuples(self) -> Rows:
         columns = (self.slot, self.account, self.rollup, self.bucket, self.dims, self.events)
-        return zipped(*columns, self.quantity, self.amount, self.checksum)
+        return tuple(zipped(*columns, self.quantity, self.amount, self.checksum))
+
+    def tuples(self) -> Rows:
+        """Return slot, account, rollup, bucket, dims, events, quantity text, amount text, checksum of each row."""
+        return self._tuples
 
 
 @attrs.frozen(eq=False)
@@ -101,9 +110,13 @@ class BalanceColumns:
     def __len__(self) -> int:
         return len(self.slot)
 
-    def tuples(self) -> Iterator[tuple[Any, ...]]:
-        """Yield slot, account, currency, events, amount text, checksum of each row."""
-        return zipped(self.slot, self.account, self.currency, self.events, self.amount, self.checksum)
+    @cached_property
+    def _tuples(self) -> Rows:
+        return tuple(zipped(self.slot, self.account, self.currency, self.events, self.amount, self.checksum))
+
+    def tuples(self) -> Rows:
+        """Return slot, account, currency, events, amount text, checksum of each row."""
+        return self._tuples
 
 
 def _no_rows() -> tuple[RecordColumns, RollupColumns, BalanceColumns]:

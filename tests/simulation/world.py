@@ -23,6 +23,7 @@ from tests.simulation.shards import Shard
 
 GRACE_MS: Final = 10_000  # of simulated time; thirty times the longest backoff, beyond which nothing is under way
 STEPS_MAX: Final = 40_000  # an engine that asks for something again and again at one moment never gets there
+_REST_MS: Final = 5  # of a reader without appetite, as `billing.worker` has it
 _STARTED_AT_MS: Final = (3 * 10**8, 10**9)  # what the clocks of workers begin at: none ever shows less than 0
 
 
@@ -223,7 +224,7 @@ class World:
         reader = worker.readers[number]
         appetite = worker.engine.appetite(number)
         if not appetite:
-            self.start_reading(worker, number)
+            self.clock.after(_REST_MS, lambda: worker.hear(lambda: self._read(worker, number)))
             return
         records_max = self._rng.randint(1, appetite)
         try:
