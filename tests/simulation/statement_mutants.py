@@ -17,6 +17,7 @@ from billing.upsert import Packet
 from tests.contract import test_credits as credit_tests
 from tests.contract import test_store as stores
 from tests.contract import test_store_on_servers as on_servers
+from tests.contract import test_store_refusals as refusals
 from tests.contract import test_tiers as tiers
 from tests.pipeline import Pipeline
 from tests.stores import TablesPlace, sqlite_place
@@ -131,17 +132,17 @@ async def _no_roll_back(_: MysqlStore) -> None:
 
 
 _FENCES: Final = tuple(
-    _on_linear(stores.test_a_cursor_that_does_not_match_fences_and_nothing_is_written, wrong)
+    _on_linear(refusals.test_a_cursor_that_does_not_match_fences_and_nothing_is_written, wrong)
     for wrong in ("behind", "ahead", "map", "book", "log", "unclaimed", "one of two")
 )
-_REPEAT: Final = _on_linear(stores.test_a_repeat_is_refused_whole_then_told_and_dropped)
+_REPEAT: Final = _on_linear(refusals.test_a_repeat_is_refused_whole_then_told_and_dropped)
 _SUMS: Final = _on_linear(stores.test_a_second_transaction_adds_to_the_first)
 _CHECKSUMS: Final = _on_linear(stores.test_checksums_wrap_at_64_bits)
 _COUNTERS: Final = _on_counting(tiers.test_a_use_is_charged_by_what_was_used_before)
 _CREDIT: Final = _on_linear(credit_tests.test_a_credit_is_written_as_it_was_given)
 _WRITTEN: Final = _on_linear(stores.test_a_transaction_writes_every_table_and_moves_the_cursor)
 _VERSIONS: Final = _alone(stores.test_a_claim_raises_versions_and_never_lowers_them)
-_OTHERS: Final = _on_linear(stores.test_a_newer_claim_fences_workers_of_other_partitions)
+_OTHERS: Final = _on_linear(refusals.test_a_newer_claim_fences_workers_of_other_partitions)
 _LOCKED: Final = _on_linear(on_servers.test_a_lock_that_never_comes_is_given_up_whole)
 
 STATEMENTS: Final[dict[str, Mutant]] = {
@@ -167,7 +168,7 @@ STATEMENTS: Final[dict[str, Mutant]] = {
     ),
     "quarantine refuses what it has": Mutant(
         *_packet(r" ON DUPLICATE KEY UPDATE retried=.*", ""),
-        (_on_linear(stores.test_a_bad_event_read_again_is_in_quarantine_once),),
+        (_on_linear(refusals.test_a_bad_event_read_again_is_in_quarantine_once),),
     ),
     "counters are added twice": Mutant(*_packet(r"quantity=VALUES", "quantity=tiers.quantity+VALUES"), (_COUNTERS,)),
     "nothing is rolled back after an error": Mutant(MysqlStore, "_roll_back", _no_roll_back, (_REPEAT, _LOCKED)),
