@@ -6,6 +6,7 @@ machine with what it measures. Must not know what is asked.
 """
 
 import asyncio
+import random
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ _GOOD: Final = (200, 207)
 
 @attrs.frozen
 class Stream:
-    """Requests of one kind: so many a second, evenly; ask: makes the bytes of one."""
+    """Requests of one kind: so many a second, on average; ask: makes the bytes of one."""
 
     kind: str
     rate_per_second: float
@@ -54,18 +55,17 @@ class _Schedule:
 
     stream: Stream
     told: Told
-    began: float
-    count: int
+    dues: Sequence[float]  # in order
     number: int = 0
 
     @property
-    def due(self) -> float:
-        """When the next one is due."""
-        return self.began + self.number / self.stream.rate_per_second
+    def due(self) -> float | None:
+        """When the next one is due; None: nothing is left."""
+        return self.dues[self.number] if self.number < len(self.dues) else None
 
     def next(self) -> _Request:
         """Make the next one."""
-        request = _Request(self.due, self.stream.ask(), self.told)
+        request = _Request(self.dues[self.number], self.stream.ask(), self.told)
         self.number += 1
         return request
 
@@ -130,7 +130,7 @@ class _Load:
         self._idle: list[_Connection] = []
         self._open = 0  # connections, those being made among them
         self._connecting: set[asyncio.Task[None]] = set()
-        self._unanswered = sum(schedule.count for schedule in schedules)
+        self._unanswered = sum(len(schedule.dues) for schedule in schedules)
         self._over: asyncio.Future[None] = self._loop.create_future()
 
     async def play(self, seconds: float) -> None:
@@ -146,7 +146,7 @@ class _Load:
             self._over.result()
         for schedule in self._schedules:
             told = schedule.told
-            if (missing := schedule.count - len(told.seconds) - told.errors.total()) > 0:
+            if (missing := len(schedule.dues) - len(told.seconds) - told.errors.total()) > 0:
                 told.errors["no answer"] += missing
 
     def _send_due(self) -> None:
@@ -155,9 +155,9 @@ class _Load:
         try:
             now = time.perf_counter()
             for schedule in self._schedules:
-                while schedule.number < schedule.count and schedule.due <= now:
+                while (due := schedule.due) is not None and due <= now:
                     self._send(schedule.next(), now)
-            left = [schedule.due for schedule in self._schedules if schedule.number < schedule.count]
+            left = [due for schedule in self._schedules if (due := schedule.due) is not None]
         except Exception as error:  # noqa: BLE001 - whoever plays is told
             self.fail(error)
             return
@@ -231,14 +231,25 @@ class _Load:
 
 
 class OpenLoop:
-    """Plays streams against one server."""
+    """Plays streams against one server.
 
-    def __init__(self, host: str, port: int) -> None:
+    Requests come as those of many callers do who know nothing of each other (a Poisson process of which the count is
+    given): at even times, streams whose rates divide each other would always meet.
+    """
+
+    def __init__(self, host: str, port: int, seed: int) -> None:
         self._place = host, port
+        self._random = random.Random(seed)  # noqa: S311 - a load
 
     async def play(self, streams: Sequence[Stream], seconds: float) -> dict[str, Told]:
         """Send for so long, wait for the answers, and return what became of them."""
+        drawn = [
+            sorted(self._random.uniform(0, seconds) for _ in range(int(one.rate_per_second * seconds)))
+            for one in streams
+        ]
         began = time.perf_counter()
-        schedules = [_Schedule(one, Told(), began, int(one.rate_per_second * seconds)) for one in streams]
+        schedules = [
+            _Schedule(one, Told(), [began + due for due in dues]) for one, dues in zip(streams, drawn, strict=True)
+        ]
         await _Load(self._place, schedules).play(seconds)
         return {one.stream.kind: one.told for one in schedules}

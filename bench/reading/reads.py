@@ -119,7 +119,7 @@ def _loaded(
     async def play() -> dict[str, Told]:
         gc.collect()
         gc.freeze()  # else the load would stand still while it looks through everything that was imported
-        loop = OpenLoop(HOST, port)
+        loop = OpenLoop(HOST, port, scenario.seed)
         await loop.play(streams, WARM_UP_SECONDS)
         return await loop.play(streams, scenario.seconds)
 
