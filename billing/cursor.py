@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import attrs
+import msgspec
 
 from billing.errors import LogChangedError
 
@@ -46,8 +47,7 @@ def begun_late(claim: Claim, standing: Standing) -> dict[int, int]:
     }
 
 
-@attrs.frozen
-class CursorRow:
+class CursorRow(msgspec.Struct, frozen=True):
     """One cursor as readers see it; counts are of events whose home is the shard."""
 
     log: str

@@ -32,7 +32,6 @@ from billing.reads.answers import (
     UsageTotal,
     exact,
 )
-from billing.reads.balance import gather_usage
 from billing.reads.book_words import rule_words
 from billing.reads.explained import Explained, explained
 from billing.reads.freshness import ANY, Want, as_of, book_version
@@ -174,7 +173,7 @@ class Reads:
                 f"the answer would be made of more than {rows_max:,} rows of {name}; "
                 "ask for a shorter time, longer buckets or fewer dimensions"
             )
-        sums = regrouped(gather_usage(rows), rollup, every, by)
+        sums = regrouped(rows, rollup, every, by)
         if query.fill:
             rows_filled = filled_rows(sums, every, span)
             if rows_filled > rows_max:

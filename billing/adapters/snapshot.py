@@ -18,12 +18,12 @@ from billing.adapters.sql import (
     DATABASE_ANSWERS,
     Database,
     StatementTimeoutError,
+    is_mariadb,
     statement_limit,
     took_too_long,
     unreachable,
 )
 from billing.config.store_url import MysqlUrl
-from billing.keyset import PLACES_MAX
 from billing.literal import literal
 from billing.reads.balance import Balance, read_balances_at, read_cursors
 from billing.reads.freshness import Cursors
@@ -34,9 +34,12 @@ Place = tuple[int, str]  # slot, account
 
 _BALANCE: Final = b"1"  # how the line of a balance begins, as CURSOR is how that of a cursor does
 _CURSORS: Final = f"SELECT {CURSOR_LINE} FROM cursors"
-_BALANCES: Final = f"SELECT CONCAT_WS('{TAB}',1,slot,account,currency,amount,events,checksum) FROM balances WHERE "
-_CREDITS: Final = f"SELECT CONCAT_WS('{TAB}',2,slot,account) FROM credits WHERE "
-_UNION: Final = " UNION ALL "
+_AT: Final = "ON slot=asked_slot AND account=asked_account"
+_PARTS: Final = (
+    _CURSORS,
+    f"SELECT CONCAT_WS('{TAB}',1,slot,account,currency,amount,events,checksum) FROM asked STRAIGHT_JOIN balances {_AT}",
+    f"SELECT CONCAT_WS('{TAB}',2,slot,account) FROM asked STRAIGHT_JOIN credits {_AT}",
+)
 
 
 @attrs.frozen
@@ -89,11 +92,12 @@ class MysqlSnapshots:
         self._url = url
         self._seconds = statement_ms / 1000
         self._idle: list[Any] = []
+        self._row = ""  # how a row of VALUES begins, which MySQL wants to be told
         self._lines: Sequence[bytes] = ()  # of the cursors as they were read last
         self._cursors = Cursors()
 
     async def take(self, places: Sequence[Place]) -> Snapshot:
-        """Send one statement, or, for hundreds of places, a few in a transaction."""
+        """Send one statement."""
         try:
             async with asyncio.timeout(CONNECT_SECONDS + DATABASE_ANSWERS * self._seconds):
                 while self._idle:  # any may have been closed meanwhile: a new one tells
@@ -115,10 +119,8 @@ class MysqlSnapshots:
 
     async def _taken(self, connection: Any, places: Sequence[Place]) -> Snapshot:  # noqa: ANN401 - the driver's
         try:
-            lines: list[bytes] = []
-            for statement in statements(places):
-                await connection.query(statement)
-                lines += [line for (line,) in connection._result.rows or ()]  # noqa: SLF001 - shown nowhere else
+            await connection.query(statement(places, self._row))
+            lines = [line for (line,) in connection._result.rows or ()]  # noqa: SLF001 - shown nowhere else
         except BaseException:  # cancelled too: what is still to come would be taken for the next answer
             connection.close()
             raise
@@ -129,8 +131,9 @@ class MysqlSnapshots:
         connection = await enter(self._url, autocommit=True, connect_timeout=CONNECT_SECONDS)
         try:
             await connection.query("SELECT VERSION()")
-            limit = statement_limit(str(connection._result.rows[0][0]), self._seconds)  # noqa: SLF001 - as above
-            await connection.query(f"SET SESSION {limit}")
+            version = str(connection._result.rows[0][0])  # noqa: SLF001 - as above
+            self._row = "" if is_mariadb(version) else "ROW"
+            await connection.query(f"SET SESSION {statement_limit(version, self._seconds)}")
             await connection.query("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         except BaseException:
             connection.close()
@@ -156,16 +159,13 @@ class MysqlSnapshots:
         return Snapshot(self._cursors, balances, credited)
 
 
-def statements(places: Sequence[Place]) -> list[str]:
-    """Return what is asked; an account's id is harmless in a text, or becomes a hexadecimal one."""
-    starts = range(0, len(places), PLACES_MAX)
-    conditions = [" OR ".join(map(_at, places[start : start + PLACES_MAX])) for start in starts]
-    parts = [_UNION.join([_BALANCES + one, _CREDITS + one]) for one in conditions]
-    if len(parts) > 1:
-        return ["START TRANSACTION READ ONLY", _CURSORS, *parts, "COMMIT"]
-    return [_UNION.join([_CURSORS, *parts])]
+def statement(places: Sequence[Place], row: str) -> str:
+    """Return what is asked; row: how a row of VALUES begins.
 
-
-def _at(place: Place) -> str:
-    slot, account = place
-    return f"slot={slot:d} AND account={literal(account)}"
+    Places are a table, each of whose rows is looked up: hundreds of conditions take a server twice as long, and it may
+    prefer to read everything. An account's id is harmless in a text, or becomes a hexadecimal one.
+    """
+    if not places:
+        return _CURSORS
+    rows = ",".join(f"{row}({slot:d},{literal(account)})" for slot, account in places)
+    return f"WITH asked(asked_slot,asked_account) AS (VALUES {rows}) {' UNION ALL '.join(_PARTS)}"

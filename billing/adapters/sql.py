@@ -191,7 +191,14 @@ def _mysql_engine(url: MysqlUrl, **more: Any) -> AsyncEngine:  # noqa: ANN401 - 
 
 def statement_limit(version: str, seconds: float) -> str:
     """Return the setting that ends statements which take longer, as a server of this version has it."""
-    return f"max_statement_time={seconds:f}" if "MariaDB" in version else f"max_execution_time={seconds * 1000:.0f}"
+    if is_mariadb(version):
+        return f"max_statement_time={seconds:f}"
+    return f"max_execution_time={seconds * 1000:.0f}"
+
+
+def is_mariadb(version: str) -> bool:
+    """Tell whether what a server answers to `SELECT VERSION()` is MariaDB's."""
+    return "MariaDB" in version
 
 
 def took_too_long(error: Exception) -> bool:

@@ -3,11 +3,12 @@
 Owns what a balance is. Must not know how connections are made.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Final, TypeVar
+from typing import Final
 
 import attrs
+import msgspec
 from sqlalchemy import Connection, Double, cast, select
 
 from billing.cursor import CursorRow
@@ -15,13 +16,10 @@ from billing.exact import EXACT
 from billing.keyset import PLACES_MAX, at_places
 from billing.schema import balances, cursors, records
 
-_Key = TypeVar("_Key", bound=Hashable)
-_Row = TypeVar("_Row")
 _CURSORS: Final = select(cursors).order_by(cursors.c.log, cursors.c.partition)  # made once: every read begins with it
 
 
-@attrs.frozen
-class Balance:
+class Balance(msgspec.Struct, frozen=True):
     """What an account owes in one currency: amount in currency units, 12 places; events counted once each."""
 
     account: str
@@ -31,8 +29,7 @@ class Balance:
     checksum: int
 
 
-@attrs.frozen
-class UsageRow:
+class UsageRow(msgspec.Struct, frozen=True):
     """One row of a rollup: bucket start in seconds since 1970-01-01 UTC, dimension values as JSON text."""
 
     bucket: int
@@ -102,39 +99,17 @@ def read_cursors(connection: Connection) -> list[CursorRow]:
 
 def gather(pieces: Iterable[Balance]) -> dict[tuple[str, str], Balance]:
     """Add balances of the same account and currency exactly; checksums add mod 2^64."""
-
-    def add(old: Balance, new: Balance) -> Balance:
-        return attrs.evolve(
-            old,
-            amount=EXACT.add(old.amount, new.amount),
-            events=old.events + new.events,
-            checksum=(old.checksum + new.checksum) % 2**64,
-        )
-
-    return _added((((piece.account, piece.currency), piece) for piece in pieces), add)
-
-
-def gather_usage(pieces: Iterable[UsageRow]) -> list[UsageRow]:
-    """Add usage rows of the same bucket and dimensions exactly, in key order."""
-
-    def add(old: UsageRow, new: UsageRow) -> UsageRow:
-        return attrs.evolve(
-            old,
-            events=old.events + new.events,
-            quantity=EXACT.add(old.quantity, new.quantity),
-            amount=EXACT.add(old.amount, new.amount),
-        )
-
-    total = _added((((piece.bucket, piece.dims), piece) for piece in pieces), add)
-    return [total[key] for key in sorted(total)]
-
-
-def _added(pieces: Iterable[tuple[_Key, _Row]], add: Callable[[_Row, _Row], _Row]) -> dict[_Key, _Row]:
-    """Add rows of equal keys, in the order in which keys come."""
-    total: dict[_Key, _Row] = {}
-    for key, row in pieces:
-        total[key] = add(total[key], row) if key in total else row
+    total: dict[tuple[str, str], Balance] = {}
+    for new in pieces:
+        key = new.account, new.currency
+        old = total.get(key)
+        total[key] = new if old is None else _sum(old, new)
     return total
+
+
+def _sum(old: Balance, new: Balance) -> Balance:
+    amount = EXACT.add(old.amount, new.amount)
+    return Balance(old.account, old.currency, amount, old.events + new.events, (old.checksum + new.checksum) % 2**64)
 
 
 def as_of(cursors_by_shard: Mapping[str, Sequence[CursorRow]]) -> list[dict[str, int | str]]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 import attrs
-from sqlalchemy import Column, ColumnElement, Connection, Select, false, literal_column, null, select, union_all
+from sqlalchemy import Column, ColumnElement, Connection, Select, literal_column, null, select, union_all
 
 from billing.cursor import CursorRow
 from billing.reads.balance import read_cursors
@@ -44,9 +44,8 @@ class Question(Generic[_T]):
         if dialect == "sqlite":
             told = self.told([row for one in selects for row in connection.execute(one)])
             return told, Cursors.of(read_cursors(connection))
-        found: Iterable[Sequence[Any]] = connection.execute(
-            union_all(*(one.add_columns(null()) for one in selects), _lines(selects[0].selected_columns))
-        )
+        asked = union_all(*(one.add_columns(null()) for one in selects), _lines(selects[0].selected_columns))
+        found: Sequence[Sequence[Any]] = connection.execute(asked).all()
         rows: list[tuple[Any, ...]] = []
         standing: list[CursorRow] = []
         for *row, line in found:
@@ -61,11 +60,12 @@ def _lines(beside: Iterable[ColumnElement[Any]]) -> Select[Any]:
     """Select the line of each cursor, beside columns without values.
 
     These are columns of a table that nothing is joined from: for an unsigned number and a plain NULL, MariaDB would
-    give decimals.
+    give decimals. Nothing has no key, which a server sees before it reads; joined on `false`, MariaDB reads it all.
     """
     columns = [column if isinstance(column, Column) else null() for column in beside]
     (table,) = {column.table for column in columns if isinstance(column, Column)}
-    return select(*columns, _LINE).select_from(cursors.outerjoin(table, false()))
+    key, *_ = table.primary_key
+    return select(*columns, _LINE).select_from(cursors.outerjoin(table, key.is_(None)))
 
 
 def cursor_of(line: bytes) -> CursorRow:

@@ -65,8 +65,7 @@ class Drawn:
     remaining: Decimal
 
 
-@attrs.frozen
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """An account in one currency; amounts in currency units.
 
     charged = drawn + due, due below 0 where refunds exceed charges; credited = drawn + expired + remaining; granted:
@@ -85,8 +84,7 @@ class Standing:
     credits: Sequence[Drawn]
 
 
-@attrs.frozen
-class Pieces:
+class Pieces(msgspec.Struct, frozen=True):
     """What one shard has of an account, of one moment.
 
     edges: those that charges are added up between; charges: empty where there are no grants to pay them.

@@ -28,8 +28,7 @@ _TOKEN_CHARACTERS_MAX: Final = 400
 LineKey = tuple[str, str, int, int]  # day (YYYY-MM-DD), event, line, slot: unique among an account's lines
 
 
-@attrs.frozen
-class RecordedLine:
+class RecordedLine(msgspec.Struct, frozen=True):
     """One row of `records`: day YYYY-MM-DD, time_us since 1970-01-01 UTC, quantity and amount exact, kept JSON text.
 
     event: the event's id, after its own account's and a blank where another account is charged.
@@ -133,7 +132,7 @@ def merged(pieces: Iterable[Iterable[RecordedLine]], limit: int) -> list[Recorde
 
 
 _KEY: Final = (records.c.day, records.c.event, records.c.line)
-_COLUMNS: Final = tuple(records.c[field.name] for field in attrs.fields(RecordedLine))
+_COLUMNS: Final = tuple(records.c[name] for name in RecordedLine.__struct_fields__)
 
 
 def matching(account: str, slot: int, wanted: Wanted) -> Select[Any]:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 import attrs
+import msgspec
 import numpy as np
 from sqlalchemy import select
 
@@ -26,8 +27,7 @@ _ROWS: Final = select(rollups.c.bucket, rollups.c.dims, rollups.c.events, rollup
 Dims = tuple[str | None, ...]
 
 
-@attrs.frozen
-class UsageSum:
+class UsageSum(msgspec.Struct, frozen=True):
     """Usage in one bucket (start, seconds since 1970-01-01 UTC) with these values of the dimensions asked for."""
 
     bucket: int

@@ -4,7 +4,7 @@ import asyncio
 from decimal import Decimal
 from itertools import pairwise
 
-import attrs
+import msgspec
 import pytest
 from sqlalchemy import text
 
@@ -233,7 +233,7 @@ def test_edges_of_other_shards_change_nothing(tables, pipeline):
     many = (*own.edges, *range(own.edges[-1] + 1, own.edges[-1] + 300))  # more than fit one statement
     finer = asyncio.run(run(tables.url, lambda to: read_pieces(to, "acme", [SLOT], rollup, many)))
     assert standings([finer], "USD", NOW_US) == standings([own], "USD", NOW_US)
-    nothing = attrs.evolve(own, balances=[], credits=[], charges=[])
+    nothing = msgspec.structs.replace(own, balances=[], credits=[], charges=[])
     assert standings([nothing, own], "USD", NOW_US) == standings([own], "USD", NOW_US)
 
 

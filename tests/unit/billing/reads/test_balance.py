@@ -2,10 +2,8 @@
 
 from decimal import Decimal
 
-import attrs
-
 from billing.cursor import CursorRow
-from billing.reads.balance import Balance, UsageRow, as_of, gather, gather_usage
+from billing.reads.balance import Balance, as_of, gather
 
 
 def test_pieces_add_up_exactly():
@@ -19,14 +17,6 @@ def test_pieces_add_up_exactly():
         ("a", "USD"): Balance("a", "USD", Decimal("99999999999999999999999999.000000000000"), 7, 1),
         ("a", "EUR"): pieces[1],
     }
-
-
-def test_usage_adds_up_by_bucket_and_dimensions():
-    """Usage of an account on several shards would be shown in pieces, or mixed up."""
-    row = UsageRow(0, "[]", 1, Decimal("0.5"), Decimal("0.000000000001"))
-    other = attrs.evolve(row, bucket=3600)
-    total = UsageRow(0, "[]", 2, Decimal("1.0"), Decimal("0.000000000002"))
-    assert gather_usage([other, row, row]) == [total, other]
 
 
 def test_as_of_is_the_slowest_shard():

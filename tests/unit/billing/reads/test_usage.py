@@ -38,6 +38,15 @@ def test_longer_buckets_and_fewer_dimensions_add_up():
     assert total_of(regrouped(rows, HOURLY, Every.HOUR, ("country",))).events == 15
 
 
+def test_rows_of_several_shards_add_up():
+    """Usage of a spread account would be shown in pieces, or mixed up."""
+    rows = [row(1, '["sms","US"]'), row(0, '["sms","US"]'), row(0, '["sms","US"]', 2)]
+    found = regrouped(rows, HOURLY, Every.HOUR, HOURLY.by)
+    assert [(one.bucket, one.events, one.amount) for one in found] == [
+        (JANUARY, 3, Decimal("0.000000000002")), (JANUARY + 3_600, 1, Decimal("0.000000000001")),
+    ]  # fmt: skip
+
+
 def test_rows_of_an_older_book_still_count():
     """Usage from before a rollup was changed would vanish from the total."""
     assert (
