@@ -35,7 +35,7 @@ IDLE_AGAIN: Final = "SET SESSION wait_timeout=DEFAULT"
 
 
 class Dialect(Enum):
-    """How a server names the row that an INSERT could not insert."""
+    """Which SQL a server speaks, first of all how it names the row that an INSERT could not insert."""
 
     MYSQL = "mysql"  # `AS new`; VALUES() is deprecated and costs a warning each
     MARIADB = "mariadb"  # VALUES(); `AS new` is unknown

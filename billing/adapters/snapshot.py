@@ -18,7 +18,6 @@ from billing.adapters.sql import (
     DATABASE_ANSWERS,
     Database,
     StatementTimeoutError,
-    is_mariadb,
     statement_limit,
     took_too_long,
     unreachable,
@@ -29,6 +28,7 @@ from billing.reads.balance import Balance, read_balances_at, read_cursors
 from billing.reads.freshness import Cursors
 from billing.reads.question import CURSOR, CURSOR_LINE, TAB, cursor_of
 from billing.reads.standing import credited_places
+from billing.upsert import Dialect
 
 Place = tuple[int, str]  # slot, account
 
@@ -92,7 +92,7 @@ class MysqlSnapshots:
         self._url = url
         self._seconds = statement_ms / 1000
         self._idle: list[Any] = []
-        self._row = ""  # how a row of VALUES begins, which MySQL wants to be told
+        self._dialect = Dialect.MARIADB  # until a connection tells
         self._lines: Sequence[bytes] = ()  # of the cursors as they were read last
         self._cursors = Cursors()
 
@@ -119,7 +119,7 @@ class MysqlSnapshots:
 
     async def _taken(self, connection: Any, places: Sequence[Place]) -> Snapshot:  # noqa: ANN401 - the driver's
         try:
-            await connection.query(statement(places, self._row))
+            await connection.query(statement(places, self._dialect))
             lines = [line for (line,) in connection._result.rows or ()]  # noqa: SLF001 - shown nowhere else
         except BaseException:  # cancelled too: what is still to come would be taken for the next answer
             connection.close()
@@ -132,7 +132,7 @@ class MysqlSnapshots:
         try:
             await connection.query("SELECT VERSION()")
             version = str(connection._result.rows[0][0])  # noqa: SLF001 - as above
-            self._row = "" if is_mariadb(version) else "ROW"
+            self._dialect = Dialect.of(version)
             await connection.query(f"SET SESSION {statement_limit(version, self._seconds)}")
             await connection.query("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         except BaseException:
@@ -159,13 +159,14 @@ class MysqlSnapshots:
         return Snapshot(self._cursors, balances, credited)
 
 
-def statement(places: Sequence[Place], row: str) -> str:
-    """Return what is asked; row: how a row of VALUES begins.
+def statement(places: Sequence[Place], dialect: Dialect) -> str:
+    """Return what is asked.
 
     Places are a table, each of whose rows is looked up: hundreds of conditions take a server twice as long, and it may
     prefer to read everything. An account's id is harmless in a text, or becomes a hexadecimal one.
     """
     if not places:
         return _CURSORS
+    row = "ROW" if dialect is Dialect.MYSQL else ""  # how a row of VALUES begins
     rows = ",".join(f"{row}({slot:d},{literal(account)})" for slot, account in places)
     return f"WITH asked(asked_slot,asked_account) AS (VALUES {rows}) {' UNION ALL '.join(_PARTS)}"

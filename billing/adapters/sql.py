@@ -22,6 +22,7 @@ from billing.adapters.login import enter, refusal, words_of
 from billing.config.store_url import MysqlUrl, SqliteUrl, StoreUrl
 from billing.errors import BillingError, StoreUnreachableError
 from billing.exact import EXACT
+from billing.upsert import Dialect
 
 _NO_FILE: Final = "there is no such file"
 CONNECT_SECONDS: Final = 3
@@ -191,14 +192,9 @@ def _mysql_engine(url: MysqlUrl, **more: Any) -> AsyncEngine:  # noqa: ANN401 - 
 
 def statement_limit(version: str, seconds: float) -> str:
     """Return the setting that ends statements which take longer, as a server of this version has it."""
-    if is_mariadb(version):
+    if Dialect.of(version) is Dialect.MARIADB:
         return f"max_statement_time={seconds:f}"
     return f"max_execution_time={seconds * 1000:.0f}"
-
-
-def is_mariadb(version: str) -> bool:
-    """Tell whether what a server answers to `SELECT VERSION()` is MariaDB's."""
-    return "MariaDB" in version
 
 
 def took_too_long(error: Exception) -> bool:
