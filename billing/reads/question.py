@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 import attrs
-from sqlalchemy import Column, ColumnElement, Connection, Select, literal_column, null, select, union_all
+from sqlalchemy import Column, ColumnElement, Connection, Select, literal_column, null, select, true, union_all
 
 from billing.cursor import CursorRow
 from billing.reads.balance import read_cursors
@@ -60,12 +60,12 @@ def _lines(beside: Iterable[ColumnElement[Any]]) -> Select[Any]:
     """Select the line of each cursor, beside columns without values.
 
     These are columns of a table that nothing is joined from: for an unsigned number and a plain NULL, MariaDB would
-    give decimals. Nothing has no key, which a server sees before it reads; joined on `false`, MariaDB reads it all.
+    give decimals. None of its rows are asked for: joined on what is never true, one server or the other reads them all.
     """
-    columns = [column if isinstance(column, Column) else null() for column in beside]
-    (table,) = {column.table for column in columns if isinstance(column, Column)}
-    key, *_ = table.primary_key
-    return select(*columns, _LINE).select_from(cursors.outerjoin(table, key.is_(None)))
+    found = list(beside)
+    nothing = select(*(column for column in found if isinstance(column, Column))).limit(0).subquery("nothing")
+    columns = [nothing.c[column.name] if isinstance(column, Column) else null() for column in found]
+    return select(*columns, _LINE).select_from(cursors.outerjoin(nothing, true()))
 
 
 def cursor_of(line: bytes) -> CursorRow:

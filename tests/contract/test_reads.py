@@ -211,10 +211,11 @@ def test_a_spread_account_is_one_account(tables: TablesPlace, pipeline: Pipeline
 def test_an_account_is_read_by_one_statement_that_passes_over_others(
     served: TablesPlace, pipeline: Pipeline, ask: Callable[[Reads], Awaitable[object]]
 ) -> None:
-    """Each further round trip would take as long as the question itself, and a scan longer by the day."""
+    """Each further round trip would take as long as the question itself, and a scan longer by the day.
+
+    Servers choose how to read by statistics, which say little of a new table for a while.
+    """
     hours = [f"2026-01-{day:02}T{hour:02}:00:00Z" for day in range(1, 13) for hour in range(24)]
-    bill(served, pipeline, [payload(f"e{number}", "other", time=hour) for number, hour in enumerate(hours)])
-    bill(served, pipeline, [payload(f"a{number}") for number in range(9)], start=len(hours))
 
     async def counts() -> tuple[int, int]:
         status = dict(await served.sql("SHOW GLOBAL STATUS WHERE Variable_name REGEXP '^(Questions|Handler_read_.*)$'"))
@@ -231,13 +232,25 @@ def test_an_account_is_read_by_one_statement_that_passes_over_others(
             step[1] for step in steps
         )  # a server reads some for itself, at times
 
-    async def question(reads: Reads) -> list[tuple[int, int]]:
+    async def question(reads: Reads) -> tuple[tuple[int, int], tuple[int, int]]:
         await ask(reads)  # connections are made
-        return [await cost(lambda: asyncio.sleep(0)), await cost(lambda: ask(reads))]
+        return await cost(lambda: asyncio.sleep(0)), await cost(lambda: ask(reads))
 
-    nothing, one = asked(deployment(served, pipeline), question)
-    assert one[0] == nothing[0] + 1
-    assert one[1] < nothing[1] + len(hours) // 4
+    def must_be_cheap() -> None:
+        nothing, one = asked(deployment(served, pipeline), question)
+        assert one[0] == nothing[0] + 1
+        assert one[1] < nothing[1] + len(hours) // 4
+
+    new = "TRUNCATE TABLE records", "TRUNCATE TABLE rollups"
+    asyncio.run(served.sql("SET GLOBAL innodb_stats_auto_recalc=OFF", *new))
+    try:
+        bill(served, pipeline, [payload(f"e{number}", "other", time=hour) for number, hour in enumerate(hours)])
+        bill(served, pipeline, [payload(f"a{number}") for number in range(9)], start=len(hours))
+        must_be_cheap()
+        asyncio.run(served.sql("ANALYZE TABLE records, rollups"))
+        must_be_cheap()
+    finally:
+        asyncio.run(served.sql("SET GLOBAL innodb_stats_auto_recalc=ON"))
 
 
 def test_a_statement_that_takes_too_long_is_ended(tables: TablesPlace) -> None:
