@@ -24,7 +24,7 @@ from ops.local.config import CONFIG_NAME
 from ops.local.errors import StackMissingError
 
 DEFAULT_FOLDER: Final = Path(".cache/bench")
-BUFFER_POOL_MIB: Final = 1024  # a shard: minutes of new rows stay in memory, as they would on a real cluster
+BUFFER_POOL_MIB: Final = 3072  # a shard: the rows of many minutes stay in memory, as they would on a real cluster
 err: Final = Console(stderr=True)
 
 
