@@ -16,6 +16,7 @@ from rich.progress import Progress
 from bench import baseline, measure
 from bench.kernel import EVENTS as KERNEL_EVENTS
 from bench.reading import reads as reading
+from bench.reading.realtime import check_realtime
 from bench.reading.report import ReadsScenario, reads_text
 from bench.recorded import first
 from bench.report import RunResult, as_json, kernels_text, ratios_text, run_text, scale_text, versus_text
@@ -151,6 +152,7 @@ def reads(
     page: Annotated[float, Parameter(validator=Number(gte=0))] = 5.0,
     seed: int = 1,
     limits: LimitsGiven = None,
+    realtime: Annotated[bool, Parameter(negative=())] = False,
     folder: Annotated[Path, Parameter(name="--dir")] = DEFAULT_FOLDER,
     json: Path | None = None,
 ) -> int:
@@ -184,13 +186,20 @@ def reads(
         Of events and questions.
     limits
         As those of run: --limits.flush_interval_ms 100, for example, for fewer and larger transactions meanwhile.
+    realtime
+        Let the API, the threads of databases that serve it, and the load go before everything else on a CPU: root only,
+        with MariaDB.
     folder
         Where to start the servers; they and their data are removed at the end, logs stay.
     json
         A file for every figure, unrounded.
     """
     rates = {"balance": balance, "batch": batch, "usage": usage, "page": page}
-    scenario = ReadsScenario(shards, workers, database, seconds, events, records, ingest, rates, seed, limits or {})
+    scenario = ReadsScenario(
+        shards, workers, database, seconds, events, records, ingest, rates, seed, limits or {}, realtime
+    )
+    if realtime:
+        check_realtime(database)
     use_limits(scenario.limits)
     with servers(folder, shards, database, PARTITIONS_EACH_WORKER * max(workers, 2)) as config, telling() as tell:
         init(config)

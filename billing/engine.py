@@ -13,7 +13,7 @@ import attrs
 
 from billing.batch import Slice, route_charges
 from billing.cursor import Claim, Standing
-from billing.dedupe import PartKey, part_keys
+from billing.dedupe import PartKey, Place, part_keys
 from billing.errors import BillingError, VersionFencedError
 from billing.event import Decoder
 from billing.fold import Transaction, fold
@@ -122,6 +122,7 @@ class Engine:
         self._answered: set[int] = set()  # shards that have answered, one way or the other, since the last change
         self._catchups: dict[int, int] = {}  # shard -> reader
         self._sent: dict[int, Transaction] = {}
+        self._ahead: dict[int, tuple[Slice, Transaction]] = {}  # by shard, what was folded before it could be sent
         self._readers_opened = MAIN
         self._blocked_since_ms: int | None = None
         self._now_ms = 0
@@ -136,6 +137,7 @@ class Engine:
         self._catchups.clear()
         self._starts, self._main, self._blocked_since_ms = dict(starts), None, None
         self._answered.clear()
+        self._ahead.clear()
         for lane in self.lanes:
             lane.forget()
             if not starts and not lane.busy:
@@ -248,6 +250,20 @@ class Engine:
         attached = self._attached()
         hindered = not attached or self._crowded or any(lane.full for lane in attached)
         return 0 if hindered else self._limits.poll_events_max
+
+    def ahead(self, shard: int) -> Transaction | None:
+        """Fold what a busy shard will be sent next, so that it need not wait for that; None: nothing, or not yet.
+
+        It is sent only if the batch is then still the same, and nothing has become known of it.
+        """
+        lane = self.lanes[shard]
+        batch = None if lane.poison or lane.look_ahead else lane.ahead()
+        if batch is None:
+            return None
+        known = self._ahead.get(shard)
+        if known is None or known[0] is not batch:
+            known = self._ahead[shard] = batch, self._fold(batch, {}, {})
+        return known[1]
 
     def progress(self) -> dict[int, int]:
         """Return the offset below which every shard has applied each partition, where all shards are known."""
@@ -364,10 +380,17 @@ class Engine:
 
     def _apply(self, lane: Lane, existing: Mapping[PartKey, Known]) -> list[Effect]:
         assert lane.inflight is not None, "only a batch in flight can be sent"
-        transaction = fold(lane.inflight, self._pricer.book, self._log, self._map.version, existing, lane.poison)
+        ahead = self._ahead.pop(lane.shard, None)
+        if ahead is not None and ahead[0] is lane.inflight and not existing and not lane.poison:
+            transaction = ahead[1]
+        else:
+            transaction = self._fold(lane.inflight, existing, lane.poison)
         self._sent[lane.shard] = transaction
         lane.state = State.APPLYING
         return [Apply(lane.shard, transaction)]
+
+    def _fold(self, batch: Slice, existing: Mapping[PartKey, Known], poison: Mapping[Place, str]) -> Transaction:
+        return fold(batch, self._pricer.book, self._log, self._map.version, existing, poison)
 
     def _refuse(self, lane: Lane, refused: Refused, now_ms: int) -> list[Effect]:
         lane.refused(refused.reaction, refused.detail, now_ms)

@@ -130,8 +130,25 @@ class Lane:
         self.pending_since_ms = self.applied_at_ms = self.confirmed_at_ms = now_ms
         self.retry_at_ms = min(self.retry_at_ms, now_ms + self.limits.retry_backoff_max_ms)
 
+    def ahead(self) -> Slice | None:
+        """Join the next batch into one piece, which goes on waiting; None unless the shard is busy and it is whole."""
+        if self.state is not State.APPLYING or self.reclaim or self.pending_events < self.batch_events:
+            return None
+        batch = self._joined()
+        self.pending.appendleft(batch)
+        return batch
+
     def next_batch(self, now_ms: int) -> Slice:
         """Move the next batch from pending to inflight."""
+        batch = self._joined()
+        self._count()
+        self.pending_since_ms = now_ms
+        self.inflight = batch
+        self.looks = 0
+        return batch
+
+    def _joined(self) -> Slice:
+        """Take from pending what fits one batch; of what was joined once and still fits alone, the same slice."""
         pieces: list[Slice] = []
         room = self.batch_events
         while self.pending and (room >= len(self.pending[0]) or 2 * room >= self.batch_events):
@@ -141,12 +158,7 @@ class Lane:
             if rest is not None:
                 self.pending.appendleft(rest)
                 break
-        batch = Slice.concat(pieces)
-        self._count()
-        self.pending_since_ms = now_ms
-        self.inflight = batch
-        self.looks = 0
-        return batch
+        return Slice.concat(pieces)
 
     def applied(self, now_ms: int) -> Slice:
         """Settle the batch in flight; returns it."""

@@ -94,6 +94,10 @@ class Store(Protocol):
         """
         ...
 
+    def prepare(self, transaction: Transaction) -> None:
+        """Get ready for a transaction that will probably be the next one applied, while another one is."""
+        ...
+
     async def existing(self, keys: Sequence[PartKey]) -> Mapping[PartKey, Known] | Refused:
         """Return what the shard has of these parts, if it has records: digests, and of those with `void` the lines.
 

@@ -33,7 +33,7 @@ from billing.errors import SourceError
 from billing.heap import give_memory_back, share_heap
 from billing.limits import Limits
 from billing.policy import backoff_ms
-from billing.ports import Ownership, Reader, Refused, Source, Store
+from billing.ports import Outcome, Ownership, Reader, Refused, Source, Store
 from billing.pricing import Pricer
 from billing.vitals import Vitals
 from sharding.shardmap import ShardMap
@@ -42,6 +42,7 @@ _READ_WAIT_SECONDS: Final = 0.05  # for something to come: how late an idle read
 _GATHER_SECONDS: Final = 0.002, 0.03  # for more to come: what one read costs beside its events is shared by them
 _GATHER_TIMES: Final = 4  # as long as the last read took to price: few events cost little, least where CPU is short
 _PAUSE_SECONDS: Final = 0.005  # how long a reader without appetite rests
+_AHEAD_SECONDS: Final = 0.002  # after a transaction began: it is on its way by then
 _COMMIT_SECONDS: Final = 5.0  # how often the log is told, as a hint, where this worker stands
 _TIDY_SECONDS: Final = 1.0  # how often memory that is not in use is given back
 _VERIFY_SECONDS: Final = 1.0  # how often the log is asked whether it is still itself; more often costs its broker work
@@ -270,9 +271,24 @@ class Worker:
             found = await store.existing(effect.keys)
             self._execute(self.engine.looked(effect.shard, found, _now_ms()))
         else:
-            outcome = await store.apply(effect.transaction)
+            outcome = await self._apply(store, effect)
             metrics.APPLY_SECONDS.labels(store.name).observe(time.perf_counter() - started)
             self._execute(self.engine.applied(effect.shard, outcome, _now_ms()))
+
+    async def _apply(self, store: Store, effect: Apply) -> Outcome:
+        """Apply a transaction, and prepare the next one while the shard is busy with it."""
+        preparing = asyncio.create_task(self._prepare(store, effect.shard))
+        try:
+            return await store.apply(effect.transaction)
+        finally:
+            preparing.cancel()
+
+    async def _prepare(self, store: Store, shard: int) -> None:
+        transaction, wait_seconds = None, _AHEAD_SECONDS
+        while transaction is None:
+            await asyncio.sleep(wait_seconds)
+            transaction, wait_seconds = self.engine.ahead(shard), 2 * wait_seconds
+        store.prepare(transaction)
 
     def _say_if_late(self, shard: str, claim: Claim, answer: Standing | Refused) -> None:
         late = {} if isinstance(answer, Refused) else begun_late(claim, answer)

@@ -14,12 +14,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+import attrs
 import uvloop
 from sqlalchemy import func, select
 
@@ -27,6 +28,7 @@ from bench.errors import MeasureError
 from bench.measure import START_SECONDS_MAX, Tell, on_servers, versions
 from bench.reading import deep
 from bench.reading.openloop import CONNECTIONS_MAX, OpenLoop, Stream, Told
+from bench.reading.realtime import prefer, realtime_here
 from bench.reading.report import KindResult, ReadsResult, ReadsScenario
 from bench.sampler import connect, settled
 from bench.system import Workers, machine, servers_of
@@ -71,12 +73,13 @@ def run(scenario: ReadsScenario, config: Path, tell: Tell) -> ReadsResult:
             if scenario.ingest_per_second:
                 _wait_until_ingest(found, workers)
                 alone = _ingested(found, lambda: _rest(scenario.seconds, "ingest alone", tell))
-            with _served(config) as port:
+            with _served(config) as (port, api):
                 told: dict[str, Told] = {}
-                key = _key(found)
+                target = _Target(port, _key(found), api, found)
 
                 def load() -> None:
-                    told.update(_loaded(scenario, port, key, questions, tell))
+                    with realtime_here() if scenario.realtime else nullcontext():
+                        told.update(_loaded(scenario, target, questions, tell))
 
                 beside = _ingested(found, load)
     finally:
@@ -100,15 +103,26 @@ def run(scenario: ReadsScenario, config: Path, tell: Tell) -> ReadsResult:
     )
 
 
+@attrs.frozen
+class _Target:
+    """What is asked: its port, a key to it, its process, and what it reads."""
+
+    port: int
+    key: str
+    process: int
+    found: Deployment
+
+
 def _loaded(
-    scenario: ReadsScenario, port: int, key: str, questions: Mapping[str, Callable[[], tuple[str, bytes]]], tell: Tell
+    scenario: ReadsScenario, target: _Target, questions: Mapping[str, Callable[[], tuple[str, bytes]]], tell: Tell
 ) -> dict[str, Told]:
     """Send the requests; what was sent to warm up does not count."""
 
     def ask(kind: str) -> Callable[[], bytes]:
         def made() -> bytes:
-            target, body = questions[kind]()
-            head = f"{'POST' if body else 'GET'} {target} HTTP/1.1\r\nhost: {HOST}\r\nauthorization: Bearer {key}\r\n"
+            path, body = questions[kind]()
+            head = f"{'POST' if body else 'GET'} {path} HTTP/1.1\r\nhost: {HOST}\r\n"
+            head += f"authorization: Bearer {target.key}\r\n"
             return f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
 
         return made
@@ -119,8 +133,11 @@ def _loaded(
     async def play() -> dict[str, Told]:
         gc.collect()
         gc.freeze()  # else the load would stand still while it looks through everything that was imported
-        loop = OpenLoop(HOST, port, scenario.seed)
+        loop = OpenLoop(HOST, target.port, scenario.seed)
         await loop.play(streams, WARM_UP_SECONDS)
+        if scenario.realtime:
+            writers = [shard.writer for shard in target.found.settings.shards]
+            await prefer(target.process, [url for url in writers if isinstance(url, MysqlUrl)])
         return await loop.play(streams, scenario.seconds)
 
     return uvloop.run(play())
@@ -245,8 +262,8 @@ def _ingest(scenario: ReadsScenario, config: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _served(config: Path) -> Iterator[int]:
-    """Serve the API, and give its port."""
+def _served(config: Path) -> Iterator[tuple[int, int]]:
+    """Serve the API, and give its port and its process."""
     port, log = free_port(), config.with_name("bench-serve.log")
     with _process(["serve", "-c", str(config), "--port", str(port)], log) as process:
         deadline = time.monotonic() + START_SECONDS_MAX
@@ -254,7 +271,7 @@ def _served(config: Path) -> Iterator[int]:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise MeasureError(f"the API does not start; see {log}")
             time.sleep(POLL_SECONDS)
-        yield port
+        yield port, process.pid
 
 
 @contextmanager

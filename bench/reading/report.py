@@ -17,7 +17,7 @@ class ReadsScenario:
     """One run: rates are a second, by kind of request; ingest_per_second: events sent beside, 0 for none.
 
     events: billed before; records: further lines, put into the tables at once, of one account on each shard; limits:
-    as those of `Scenario`.
+    as those of `Scenario`; realtime: what answers reads goes before everything else on a CPU.
     """
 
     shards: int
@@ -30,6 +30,7 @@ class ReadsScenario:
     rates: Mapping[str, float]
     seed: int = 1
     limits: Mapping[str, int] = attrs.field(factory=dict)
+    realtime: bool = False
 
     def command(self) -> str:
         """Return the command that runs this again."""
@@ -38,6 +39,7 @@ class ReadsScenario:
             f"billing-bench reads --shards {self.shards} --workers {self.workers} --database {self.database} "
             f"--seconds {self.seconds} --events {self.events} --records {self.records} "
             f"--ingest {self.ingest_per_second:g} {rates} --seed {self.seed}{limits_options(self.limits)}"
+            f"{' --realtime' * self.realtime}"
         )
 
 
@@ -83,6 +85,7 @@ def reads_text(result: ReadsResult) -> str:
     scenario = result.scenario
     heading = (
         f"reads, open loop, {scenario.seconds} s, {many(scenario.shards, 'shard')}, {result.records:,} lines recorded"
+        f"{', in real time' * scenario.realtime}"
     )
     lines = [heading, *aligned(rows)]
     if result.ingest_alone is not None and result.ingest_beside is not None:

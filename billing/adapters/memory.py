@@ -184,6 +184,9 @@ class MemoryStore:
         """Answer at once."""
         return self.shard.apply(transaction)
 
+    def prepare(self, transaction: Transaction) -> None:
+        """Leave it as it is."""
+
     async def existing(self, keys: Sequence[PartKey]) -> Mapping[PartKey, Known] | Refused:
         """Answer at once."""
         return self.shard.existing(keys)

@@ -82,6 +82,7 @@ class MysqlStore:
         self._connection: Any = None
         self._dialect = Dialect.MYSQL
         self._packet_bytes_max = limits.batch_bytes_max
+        self._prepared: tuple[Transaction, Packet] | None = None
         self.server = "not connected yet"
 
     async def claim(self, claim: Claim) -> Standing | Refused:
@@ -103,12 +104,22 @@ class MysqlStore:
                 if isinstance(before, Refused):
                     return before
                 transaction = transaction.settled(before)
-            planned = packet(transaction, self._dialect, self._limits.quarantine_payload_bytes_max)
-            answer = await self._send(planned)
+            answer = await self._send(self._planned(transaction))
         except BaseException:  # cancelled or failed with a transaction open: the connection is of no more use
             self._drop()
             raise
         return answer if isinstance(answer, Refused) else Applied(transaction)
+
+    def prepare(self, transaction: Transaction) -> None:
+        """Write the packet, unless counters must be read first."""
+        if self._connection is not None and transaction.counters is None:
+            self._prepared = transaction, self._planned(transaction)
+
+    def _planned(self, transaction: Transaction) -> Packet:
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None and prepared[0] is transaction:
+            return prepared[1]
+        return packet(transaction, self._dialect, self._limits.quarantine_payload_bytes_max)
 
     async def _lock_counters(self, keys: TierKeys) -> Used | Refused:
         """Begin a transaction and read counters that nobody else can change until it ends."""
@@ -207,7 +218,7 @@ class MysqlStore:
     def _drop(self) -> None:
         if self._connection is not None:
             self._connection.close()
-            self._connection = None
+            self._connection = self._prepared = None  # the next server may be of another dialect
 
     async def _connect(self) -> Refused | None:
         if self._connection is not None:

@@ -90,6 +90,9 @@ class SqliteStore:
         """Write a transaction: all of it or nothing."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._apply, transaction)
 
+    def prepare(self, transaction: Transaction) -> None:
+        """Leave it as it is: rows are made as they are written."""
+
     async def existing(self, keys: Sequence[PartKey]) -> Mapping[PartKey, Known] | Refused:
         """Look parts up by primary key."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._existing, keys)

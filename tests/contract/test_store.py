@@ -65,6 +65,23 @@ def test_a_claim_raises_versions_and_never_lowers_them(place):
 # --- apply ---
 
 
+def test_what_was_prepared_is_written_when_it_is_applied_and_only_then(place, pipeline):
+    """A batch made ready while another was on its way would be written in its place, or not as it is."""
+    first, second, third = (pipeline.transaction([payload(f"e{n}", quantity=n)], start=n) for n in range(3))
+
+    async def scenario(store):
+        await stands(store)
+        store.prepare(second)
+        await applied(store, first)
+        store.prepare(second)
+        store.prepare(third)
+        await applied(store, second, third)
+        assert [row[3] for row in (await place.rows())["records"]] == ["e0", "e1", "e2"]
+        assert (await stands(store)).positions == {0: 3, 3: 7}
+
+    with_store(place, scenario)
+
+
 def test_a_transaction_writes_every_table_and_moves_the_cursor(place, pipeline):
     """Records, rollups and balances would tell three different stories of the same events."""
     payloads = [

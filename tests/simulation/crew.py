@@ -139,6 +139,8 @@ class Worker:
         effects = self.engine.tick(self.now_ms)
         if effects:
             self.execute(effects)
+        for lane in self.engine.lanes:
+            self.engine.ahead(lane.shard)
 
     def stop(self) -> None:
         """Begin a graceful stop."""

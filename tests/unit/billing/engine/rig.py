@@ -38,11 +38,12 @@ def event(number, shard=None):
 class Rig:
     """An engine, a log and two shards in memory; every answer is given when the script says so."""
 
-    def __init__(self, pipeline, log, limits=LIMITS):
+    def __init__(self, pipeline, log, limits=LIMITS, *, folds_ahead=False):
         self.log = {0: list(log)} if isinstance(log, list) else log
         self.engine = Engine(LOG, MAP, pipeline.pricer, limits)
         self.shards = [MemoryShard(name) for name in MAP.shards]
         self.now_ms = 0
+        self.ahead_of = (0, 1) if folds_ahead else ()
         self.readers = {}
         self.asked = {0: [], 1: []}
         self.halted = []
@@ -72,6 +73,8 @@ class Rig:
                     self.settled.append(effect)
                 case Troubled():
                     self.troubles.append(effect.reaction)
+        for shard in self.ahead_of:
+            self.engine.ahead(shard)
 
     def own(self, *partitions):
         """Assign partitions, whose cursors begin at 0 where there are none."""
