@@ -19,7 +19,8 @@ from billing.adapters.memory import MemoryShard
 from billing.batch import Slice, Span
 from billing.charge import Charges
 from billing.cursor import Claim, Standing
-from billing.engine import Effect, Engine, Seek
+from billing.dedupe import PartKey
+from billing.engine import Apply, Effect, Engine, Seek
 from billing.event import Events, Rejected
 from billing.fold import CursorMove, Transaction, fold
 from billing.lane import Lane, State
@@ -34,6 +35,7 @@ _mark, _take_back = voids_module._Lines.mark, voids_module._Lines.take_back_reco
 _of_rows = Known.of_rows
 
 _apply, _split, _refused = MemoryShard.apply, Slice.split, Lane.refused
+_ahead, _send = Lane.ahead, Engine._apply  # noqa: SLF001 - as above
 _claim, _catch_up, _stand, _moves = MemoryShard.claim, Engine._catch_up, Lane.stand, fold_module._moves  # noqa: SLF001
 _table_rows, _decimal_texts, _as_of = fold_module.table_rows, rows_module.decimal_texts, check_module.as_of
 _part_order = fold_module.part_order
@@ -110,6 +112,23 @@ def _forget_the_call(lane: Lane) -> None:
     lane.pending_events = lane.pending_bytes = lane.retry_at_ms = 0
     lane.positions, lane.buffered = {}, {}
     lane.state = State.WAITING
+
+
+def _ahead_and_gone(lane: Lane) -> Slice | None:
+    batch = _ahead(lane)
+    if batch is not None:
+        lane.pending.popleft()
+        lane._count()  # noqa: SLF001 - as above
+    return batch
+
+
+def _send_what_was_folded(engine: Engine, lane: Lane, existing: Mapping[PartKey, Known]) -> list[Effect]:
+    folded = engine._ahead.get(lane.shard)  # noqa: SLF001 - as above
+    (effect,) = _send(engine, lane, existing)
+    if folded is None or not isinstance(effect, Apply):
+        return [effect]
+    engine._sent[lane.shard] = folded[1]  # noqa: SLF001 - as above
+    return [attrs.evolve(effect, transaction=folded[1])]
 
 
 def _refused_without_poison(lane: Lane, *what: Any) -> None:
@@ -290,6 +309,10 @@ ENGINE: Final[dict[str, Mutant]] = {
     "a detached lane believes that it has what it dropped": Mutant(Lane, "detach", _detach_and_stay, seed=3),
     "an answer from before an assignment counts after it": Mutant(Lane, "forget", _forget_the_call, seed=6),
     "an event that its shard refuses is forgotten": Mutant(Lane, "refused", _refused_without_poison, seed=1),
+    "what is folded ahead waits no more": Mutant(Lane, "ahead", _ahead_and_gone, seed=12),
+    "what was folded ahead is sent, whatever has become known": Mutant(
+        Engine, "_apply", _send_what_was_folded, seed=112
+    ),
     "an idle lane never asks where its shard stands": Mutant(Lane, "unsure", _never, seed=221),
     "a batch that was settled stays settled after a rollback": Mutant(
         Transaction, "settled", _settled_once(), seed=105
