@@ -73,9 +73,9 @@ def run(scenario: ReadsScenario, config: Path, tell: Tell) -> ReadsResult:
             if scenario.ingest_per_second:
                 _wait_until_ingest(found, workers)
                 alone = _ingested(found, lambda: _rest(scenario.seconds, "ingest alone", tell))
-            with _served(config) as (port, api):
+            with _key(found) as key, _served(config) as (port, api):
                 told: dict[str, Told] = {}
-                target = _Target(port, _key(found), api, found)
+                target = _Target(port, key, api, found)
 
                 def load() -> None:
                     with realtime_here() if scenario.realtime else nullcontext():
@@ -287,12 +287,17 @@ def _process(arguments: Sequence[str], log: Path) -> Iterator[subprocess.Popen[b
         process.wait()
 
 
-def _key(found: Deployment) -> str:
-    """Make a key that sees every account, in as many requests at once as one key may have."""
+@contextmanager
+def _key(found: Deployment) -> Iterator[str]:
+    """Give a key that sees every account, in as many requests at once as one key may have; its file goes at the end."""
     limits = found.settings.api.limits
     assert limits.key_requests_max >= CONNECTIONS_MAX, "or the load would be refused"
     text, key = new_key(secrets.token_bytes(RANDOM_BYTES), "bench", [Scope.READ], ["*"], time.time_ns() // 1_000)
     keys = KeyFile(found.settings.api.keys)
     keys.add(key, "billing-bench")
     keys.close()
-    return text
+    try:
+        yield text
+    finally:
+        for path in found.settings.api.keys.parent.glob(f"{found.settings.api.keys.name}*"):  # SQLite's own two as well
+            path.unlink()
