@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from billing.charge import Charges
 from billing.cut import cut
 from billing.event import Rejected
+from rules.compiled import text_buffers
 from sharding.route import NO_ATTRIBUTES, route, route_bytes
 from sharding.shardmap import ShardMap
 
@@ -48,8 +49,9 @@ class Slice:
 
     @cached_property
     def payload_bytes(self) -> int:
-        """Return the size of the payloads that the slice keeps alive."""
-        return sum(map(len, self.charges.payload)) + sum(len(reject.payload) for reject in self.rejects)
+        """Return the size of the payloads."""
+        _, bounds = text_buffers(self.charges.payload)
+        return int(bounds[-1] - bounds[0]) + sum(len(reject.payload) for reject in self.rejects)
 
     @property
     def scales(self) -> tuple[int, int]:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from billing.credit import NO_CREDITS, Credits, taken
 from billing.digest import UInt64s
-from billing.event import Payloads
 from billing.tail import Tail, concat_tails
 from billing.texts import texts_at
 from rules.columns import MISSING, Coded, Counter, Decimals, Dictionary, Int32s, Int64s
@@ -30,7 +29,7 @@ class Charges:
     A part is (event, charged account): key (strings) is the event id, or "origin id" where another account than the
     event's own is charged. Parts: partition int32[n], offset int64[n], key, account coded[n], time_us int64[n],
     digest uint64[n], home bool[n] (the event's own account is charged), void bool[n] (the event is taken back; lines
-    are prices of now until `billing.voids` replaces them), kept (JSON text) and payload (bytes) lists,
+    are prices of now until `billing.voids` replaces them), kept (JSON text), payload (bytes),
     attributes coded[n] for the names that routing asked for. Lines: part int32[m] ascending, line int32[m] counting
     from 0 within a part, tail int32[m] into tails, quantity decimals (scale at most 12), amount decimals (scale 12).
     counter: int32[m] into counters, -1 where the amount is final; the others are 0 until their shard settles them by
@@ -47,7 +46,7 @@ class Charges:
     home: Bools
     void: Bools
     kept: pa.StringArray
-    payload: Payloads
+    payload: pa.BinaryArray
     attributes: Mapping[str, Coded]
     part: Int32s
     line: Int32s
@@ -80,7 +79,7 @@ class Charges:
             home=self.home[rows],
             void=self.void[rows],
             kept=texts_at(self.kept, rows),
-            payload=self.payload[rows],
+            payload=texts_at(self.payload, rows),
             attributes={name: column.take(rows) for name, column in self.attributes.items()},
             part=renumbered[self.part[lines]],
             line=self.line[lines],
@@ -116,7 +115,7 @@ class Charges:
             home=np.concatenate([piece.home for piece in pieces]),
             void=np.concatenate([piece.void for piece in pieces]),
             kept=pa.concat_arrays([piece.kept for piece in pieces]),
-            payload=np.concatenate([piece.payload for piece in pieces]),
+            payload=pa.concat_arrays([piece.payload for piece in pieces]),
             attributes={
                 name: _concat_coded([piece.attributes[name] for piece in pieces]) for name in pieces[0].attributes
             },

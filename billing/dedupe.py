@@ -120,7 +120,7 @@ def _sifted(
         keep[row] = False
         if why is not None:
             refused[row] = True
-            rejects.setdefault(place, Rejected(*place, key.account, *why, charges.payload[row]))
+            rejects.setdefault(place, Rejected(*place, key.account, *why, charges.payload[row].as_py()))
     return rejects, targets
 
 

@@ -14,12 +14,10 @@ from billing.credit import NO_CREDITS, Credits, taken
 from billing.digest import UInt64s
 from billing.intern import Interner
 from billing.outline import Names, completed, outline
-from billing.scan import FIELDS, ID, PRODUCT
+from billing.scan import FIELDS, ID, PADDING, PRODUCT
 from billing.texts import texts_at
 from billing.wire import VOID, InvalidEventError, PlainEvent, Reason, read_event
 from rules.columns import Coded, Decimals, Int32s, Int64s
-
-Payloads = NDArray[np.object_]  # of bytes
 
 
 @attrs.frozen
@@ -54,7 +52,7 @@ class Events:
     quantity: Decimals
     attributes: Mapping[str, Coded]
     digest: UInt64s
-    payload: Payloads
+    payload: pa.BinaryArray
     void: NDArray[np.bool_]
     credits: Credits = NO_CREDITS
 
@@ -76,7 +74,7 @@ class Events:
             quantity=self.quantity.take(rows),
             attributes={name: column.take(rows) for name, column in self.attributes.items()},
             digest=self.digest[rows],
-            payload=self.payload[rows],
+            payload=texts_at(self.payload, rows),
             void=self.void[rows],
             credits=taken(self.credits, rows),
         )
@@ -101,9 +99,8 @@ class Decoder:
 
         partition: int32[n]; offset: int64[n]. Whether and as what one is accepted never depends on the others.
         """
-        found = outline(payload, self._names)
-        payloads = np.empty(len(payload), dtype=np.object_)
-        payloads[:] = payload
+        padded = pa.array([*payload, PADDING], type=pa.binary())
+        found, payloads = outline(padded, self._names), padded[:-1]
         void = np.zeros(len(payload), dtype=np.bool_)
         rejects: list[Rejected] = []
         credits = NO_CREDITS  # noqa: A001 - the noun
@@ -121,7 +118,7 @@ class Decoder:
             credits = taken(  # noqa: A001
                 {row: event.credit for row, event in unusual.items() if event.credit is not None}, rows
             )
-            found, void, payloads = found.take(rows), void[rows], payloads[rows]
+            found, void, payloads = found.take(rows), void[rows], texts_at(payloads, rows)
             partition, offset = partition[rows], offset[rows]
         self._interner.renew()
         account, product, *attributes = found.coded(self._interner)

@@ -6,11 +6,10 @@ Owns the arithmetic only. Source: xxHash fast digest algorithm, specification 0.
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from billing.eights import Bytes, eight
 from rules.compiled import compiled, item
 
-Bytes = NDArray[np.uint8]
 _P1: Final = np.uint64(0x9E3779B185EBCA87)
 _P2: Final = np.uint64(0xC2B2AE3D27D4EB4F)
 _P3: Final = np.uint64(0x165667B19E3779F9)
@@ -28,10 +27,10 @@ def hash64(data: Bytes, start: int, stop: int) -> Any:  # noqa: ANN401 - uint64,
     if stop - start >= _STRIPE:
         a, b, c, d = _P1 + _P2, _P2, np.uint64(0), np.uint64(0) - _P1
         while stop - at >= _STRIPE:
-            a = _round(a, _lane(data, at))
-            b = _round(b, _lane(data, at + 8))
-            c = _round(c, _lane(data, at + 16))
-            d = _round(d, _lane(data, at + 24))
+            a = _round(a, eight(data, at))
+            b = _round(b, eight(data, at + 8))
+            c = _round(c, eight(data, at + 16))
+            d = _round(d, eight(data, at + 24))
             at += _STRIPE
         h = _rotated(a, 1) + _rotated(b, 7) + _rotated(c, 12) + _rotated(d, 18)
         for accumulator in (a, b, c, d):
@@ -40,7 +39,7 @@ def hash64(data: Bytes, start: int, stop: int) -> Any:  # noqa: ANN401 - uint64,
         h = _P5
     h += np.uint64(stop - start)
     while stop - at >= _LANE:
-        h = _rotated(h ^ _round(np.uint64(0), _lane(data, at)), 27) * _P1 + _P4
+        h = _rotated(h ^ _round(np.uint64(0), eight(data, at)), 27) * _P1 + _P4
         at += _LANE
     if stop - at >= _HALF:
         h = _rotated(h ^ (_half(data, at) * _P1), 23) * _P2 + _P3
@@ -71,8 +70,3 @@ def _half(data: Bytes, at: int) -> Any:  # noqa: ANN401
         | (np.uint64(item(data, at + 2)) << np.uint64(16))
         | (np.uint64(item(data, at + 3)) << np.uint64(24))
     )
-
-
-@compiled
-def _lane(data: Bytes, at: int) -> Any:  # noqa: ANN401
-    return _half(data, at) | (_half(data, at + 4) << np.uint64(32))

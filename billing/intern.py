@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from billing.hash64 import Bytes
+from billing.eights import Bytes, are_same, copy
 from rules.columns import MISSING, Coded, Dictionary, Int32s, Int64s
 from rules.compiled import compiled, item, put
 
@@ -33,9 +33,9 @@ class Interner:
         self._counts: Int64s = np.zeros(count, dtype=np.int64)
         self._used = [0] * count  # bytes of each dictionary's texts
         self._table: Int32s = np.zeros((count, 2 * _ROOM), dtype=np.int32)  # code + 1, 0 where it is free
-        self._hashes: NDArray[np.uint64] = np.zeros((count, _ROOM), dtype=np.uint64)
+        self._hashes: NDArray[np.uint64] = np.empty((count, _ROOM), dtype=np.uint64)
         self._bounds: Int64s = np.zeros((count, _ROOM + 1), dtype=np.int64)
-        self._pool: Bytes = np.zeros((count, 16 * _ROOM), dtype=np.uint8)
+        self._pool: Bytes = np.empty((count, 16 * _ROOM), dtype=np.uint8)
 
     def renew(self) -> None:
         """Begin a new dictionary in place of each that is full; columns made before keep theirs."""
@@ -48,7 +48,8 @@ class Interner:
     def coded(self, data: Bytes, start: Int64s, stop: Int64s, hashes: NDArray[np.uint64]) -> list[Coded]:
         """Encode columns: texts `data[start:stop]` (start -1: missing) with their XXH64, of shape (columns, n)."""
         columns, rows = start.shape
-        self._reserve(self._sharing * rows, len(data))
+        lengths = np.bincount(self._dictionary_of, (stop - start).sum(axis=1))
+        self._reserve(self._sharing * rows, int(lengths.max()))
         codes = np.empty((columns, rows), dtype=np.int32)
         _intern(
             data,
@@ -72,7 +73,7 @@ class Interner:
                 self._used[number] = int(bounds[-1])
                 letters = self._pool[number, bounds[0] : bounds[-1]]
                 texts = pa.StringArray.from_buffers(count - before, pa.py_buffer(offsets), pa.py_buffer(letters))
-                dictionary.extend(texts.to_pylist())
+                dictionary.extend_by(texts)
         return [Coded(codes[column], self.dictionaries[at]) for column, at in enumerate(self._dictionary_of.tolist())]
 
     def _reserve(self, texts: int, size_bytes: int) -> None:
@@ -92,7 +93,7 @@ def _grown(rows: NDArray[Any], used: Sequence[int], size: int) -> NDArray[Any]:
     """Return rows with room for `size` values each: by powers of two, so that they are seldom copied."""
     if size <= rows.shape[1]:
         return rows
-    grown = np.zeros((len(rows), 1 << (size - 1).bit_length()), dtype=rows.dtype)
+    grown = np.empty((len(rows), 1 << (size - 1).bit_length()), dtype=rows.dtype)
     for number, count in enumerate(used):
         grown[number, :count] = rows[number, :count]
     return grown
@@ -166,21 +167,14 @@ def _intern_column(
                 code = count
                 table[place] = count + 1
                 put(known, count, hashes[row])
-                begin = item(bounds, count)
-                for at in range(length):
-                    put(pool, begin + at, item(data, first + at))
+                end = copy(pool, item(bounds, count), data, first, first + length)
                 count += 1
-                put(bounds, count, begin + length)
+                put(bounds, count, end)
                 break
             begin = item(bounds, code)
-            if item(known, code) == hashes[row] and item(bounds, code + 1) - begin == length:
-                same = True
-                for at in range(length):
-                    if item(pool, begin + at) != item(data, first + at):
-                        same = False
-                        break
-                if same:
-                    break
+            is_as_long = item(known, code) == hashes[row] and item(bounds, code + 1) - begin == length
+            if is_as_long and are_same(pool, begin, data, first, length):
+                break
             place = (place + np.uint64(1)) & mask
         codes[row] = code
     return count

@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from billing.eights import Bytes, copy
 from billing.event import Events
-from billing.hash64 import Bytes
 from rules.columns import Int32s, Int64s, stacked
 from rules.compiled import compiled, item, put, text_buffers
 
@@ -68,9 +68,7 @@ def _write_objects(letters: Bytes, bounds: Int32s, codes: Int32s, firsts: Int64s
             code = codes[column, row]
             if code >= 0:
                 code += firsts[column]
-                for place in range(item(bounds, code), item(bounds, code + 1)):
-                    put(out, at, item(letters, place))
-                    at += 1
+                at = copy(out, at, letters, item(bounds, code), item(bounds, code + 1))
         if at > begin:
             put(out, begin, 123)  # "{" for the first comma
             put(out, at, 125)  # "}"
@@ -97,9 +95,7 @@ def _write_members(lines: Bytes, label: Bytes, out: Bytes, ends: Int32s) -> None
     """Write the label and then the text of each line, of which each has an end and no other control character."""
     into, at = 0, 0
     for row in range(1, len(ends)):
-        for place in range(len(label)):
-            put(out, into, item(label, place))
-            into += 1
+        into = copy(out, into, label, 0, len(label))
         while item(lines, at) != _LINE_END:
             put(out, into, item(lines, at))
             into, at = into + 1, at + 1

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from billing.hash64 import Bytes
+from billing.eights import Bytes
 from rules.columns import Int64s
 from rules.compiled import compiled, item
 

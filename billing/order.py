@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from billing.charge import Bools, Charges
-from billing.hash64 import Bytes
+from billing.eights import Bytes
 from billing.moment import DAY_US
 from billing.texts import Pool, pool_of
 from rules.columns import Int32s, Int64s

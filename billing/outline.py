@@ -5,7 +5,6 @@ rules.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
 from typing import Final
 
 import attrs
@@ -14,15 +13,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from xxhash import xxh64_intdigest
 
+from billing.eights import Bytes
 from billing.exact import EXACT
-from billing.hash64 import Bytes
 from billing.intern import Interner
 from billing.quantity import PLACES_MAX
-from billing.scan import ACCOUNT, FIELDS, ID, PRODUCT, Columns, Reader, kinds_of, read_events
+from billing.scan import ACCOUNT, FIELDS, ID, PRODUCT, Columns, Reader, outside_of, read_events
 from billing.texts import gathered
 from billing.wire import ATTRIBUTES_MAX, PlainEvent
 from rules.columns import INT64_LIMIT, Coded, Decimals, Int64s, Units, widened
-from rules.compiled import compiled
+from rules.compiled import compiled, text_buffers
 
 _POWERS: Final = np.array([10**places for places in range(PLACES_MAX + 1)], dtype=np.int64)
 _INT64_MAX: Final = INT64_LIMIT - 1
@@ -100,15 +99,14 @@ class Outline:
         return Decimals(column.units, scale)
 
 
-def outline(payload: Sequence[bytes], names: Names) -> Outline:
-    """Outline the usual ones among n payloads."""
-    joined = b"".join(payload)
-    count, width = len(payload), FIELDS + len(names.positions)
-    bounds = np.fromiter(accumulate(map(len, payload), initial=0), dtype=np.int64, count=count + 1)
+def outline(payload: pa.BinaryArray, names: Names) -> Outline:
+    """Outline the usual ones among n payloads, behind which stands `PADDING` as one more."""
+    data, bounds = text_buffers(payload)
+    count, width = len(payload) - 1, FIELDS + len(names.positions)
     numbers = np.empty((2 * width + 2, count), dtype=np.int64)
     digests = np.empty((width + 2, count), dtype=np.uint64)
     found = Outline(
-        data=np.frombuffer(joined, dtype=np.uint8),
+        data=data,
         start=numbers[:width],
         stop=numbers[width:-2],
         hashes=digests[:width],
@@ -118,7 +116,7 @@ def outline(payload: Sequence[bytes], names: Names) -> Outline:
         digest=digests[-2],
         read=np.zeros(count, dtype=np.bool_),
     )
-    reader = Reader(found.data, kinds_of(joined), names.pool, names.bounds, names.hashes, names.strangers)
+    reader = Reader(found.data, outside_of(data), names.pool, names.bounds, names.hashes, names.strangers)
     columns = Columns(
         *(found.start, found.stop, found.hashes, found.time_us, found.units, found.places), attributes=digests[-1]
     )

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from billing.charge import FOREIGN_SEPARATOR, Bools, Charges
 from billing.credit import taken
 from billing.credits import refused_credits, with_terms
+from billing.eights import Bytes, copy
 from billing.event import Events, Rejected
-from billing.hash64 import Bytes
 from billing.kept import KEPT_BYTES_MAX, kept_texts, too_long
 from billing.layout import laid_out
 from billing.tail import tails_of
@@ -76,7 +76,7 @@ def charge(events: Events, pricer: Pricer, routing_names: Iterable[str] = ()) ->
             events.account.values[events.account.codes[row]],
             reason,
             detail,
-            events.payload[row],
+            events.payload[row].as_py(),
         )
         for row, (reason, detail) in sorted(refused.items())
     ]
@@ -117,7 +117,7 @@ def _assemble(
         home=home,
         void=events.void[chosen],
         kept=kept if whole else texts_at(kept, rows),
-        payload=events.payload[chosen],
+        payload=events.payload if whole else texts_at(events.payload, rows),
         attributes={name: events.attributes[name].take(rows) for name in routing_names},
         part=laid.part,
         line=laid.line,
@@ -204,14 +204,10 @@ def _write_keys(
         row = rows[part]
         if not home[part]:
             code = item(codes, row)
-            for place in range(item(account_bounds, code), item(account_bounds, code + 1)):
-                put(out, at, item(accounts, place))
-                at += 1
+            at = copy(out, at, accounts, item(account_bounds, code), item(account_bounds, code + 1))
             put(out, at, ord(FOREIGN_SEPARATOR))
             at += 1
-        for place in range(item(id_bounds, row), item(id_bounds, row + 1)):
-            put(out, at, item(ids, place))
-            at += 1
+        at = copy(out, at, ids, item(id_bounds, row), item(id_bounds, row + 1))
 
 
 def _too_wide(events: Events, book: Book) -> dict[int, tuple[Reason, str]]:

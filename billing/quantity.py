@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from billing.hash64 import Bytes
+from billing.eights import Bytes
 from rules.compiled import compiled, item
 
 PLACES_MAX: Final = 12  # DECIMAL(38,12) at rest

@@ -11,7 +11,20 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from billing.hash64 import Bytes
+from billing.eights import (
+    EIGHT,
+    HIGHS,
+    ONES,
+    POWERS,
+    Bytes,
+    below,
+    copy,
+    eight,
+    eightfold,
+    equal,
+    put_digits,
+    put_eight,
+)
 from billing.literal import HARMLESS
 from billing.rows import decimal_texts
 from billing.texts import NO_TEXTS, Texts
@@ -24,10 +37,7 @@ _AROUND_TEXT: Final = 4  # x, two quotes and a comma
 _TEXTS_MAX: Final = 5  # columns of text in one statement; always as many are given, so that it is compiled once
 _FIELD: Final = 3  # numbers that say how a field is written
 _TEXT, _QUOTED, _SIGNED, _UNSIGNED = range(4)  # numbers last
-_POWERS: Final = np.array([10**exponent for exponent in range(20)], dtype=np.uint64)
-_WORD: Final = 8  # bytes, or digits, that are written at once
-_ONES, _HIGHS = np.uint64(0x0101_0101_0101_0101), np.uint64(0x8080_8080_8080_8080)  # the same in each of eight bytes
-_SPACES, _QUOTES, _BACKSLASHES = (np.uint64(ord(letter) * 0x0101_0101_0101_0101) for letter in " '\\")
+_SPACES, _QUOTES, _BACKSLASHES = map(eightfold, " '\\")
 _HEXADECIMAL: Final = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
 _IS_HARMFUL: Final = ~np.isin(np.arange(256), list(HARMLESS))
 
@@ -79,7 +89,7 @@ def written(*fields: Field, before: str = "") -> memoryview:
             texts.append((pool.letters, pool.bounds, value.rows))
     columns = (*texts, *_NO_TEXTS[len(texts) :])
     shape, prefix = np.array(layout, dtype=np.int64), _prefix(before)
-    out = np.empty(_room(columns, shape, numbers, prefix) + _WORD, dtype=np.uint8)
+    out = np.empty(_room(columns, shape, numbers, prefix) + EIGHT, dtype=np.uint8)
     return out[: _write_rows(out, prefix, shape, columns, numbers)].data
 
 
@@ -114,7 +124,7 @@ def _write_rows(out: Bytes, prefix: Bytes, layout: Int64s, texts: Any, numbers: 
     """Write every row; returns the number of bytes written, without the comma at the end."""
     at = 0
     for row in range(numbers.shape[1]):
-        at = _write_text(out, at, prefix, 0, len(prefix))
+        at = copy(out, at, prefix, 0, len(prefix))
         for field in range(0, len(layout), _FIELD):
             kind, place = layout[field], layout[field + 1]
             if kind >= _SIGNED:
@@ -128,7 +138,7 @@ def _write_rows(out: Bytes, prefix: Bytes, layout: Int64s, texts: Any, numbers: 
                 letters, bounds, rows = texts[place]
                 start, stop = item(bounds, rows[row]), item(bounds, rows[row] + 1)
                 if kind == _TEXT:
-                    at = _write_text(out, at, letters, start, stop)
+                    at = copy(out, at, letters, start, stop)
                 else:
                     at = _write_literal(out, at, letters, start, stop)
             put(out, at, 44)  # ","
@@ -140,31 +150,16 @@ def _write_rows(out: Bytes, prefix: Bytes, layout: Int64s, texts: Any, numbers: 
 
 
 @compiled
-def _write_text(out: Bytes, at: int, letters: Bytes, start: int, stop: int) -> int:
-    """Copy `letters[start:stop]`, eight bytes at a time; returns where it ends."""
-    position = start
-    while position + _WORD <= stop:
-        _put_eight(out, at, _eight(letters, position))
-        position += _WORD
-        at += _WORD
-    while position < stop:
-        put(out, at, item(letters, position))
-        position += 1
-        at += 1
-    return at
-
-
-@compiled
 def _write_literal(out: Bytes, at: int, letters: Bytes, start: int, stop: int) -> int:
     """Write `letters[start:stop]` as a literal; returns where it ends."""
     put(out, at, 39)  # "'"
     harm, position, end = np.uint64(0), start, at + 1
-    while position + _WORD <= stop:
-        eight = _eight(letters, position)
-        harm |= _harm(eight)
-        _put_eight(out, end, eight)
-        position += _WORD
-        end += _WORD
+    while position + EIGHT <= stop:
+        some = eight(letters, position)
+        harm |= _harm(some)
+        put_eight(out, end, some)
+        position += EIGHT
+        end += EIGHT
     while position < stop:
         letter = item(letters, position)
         harm |= np.uint64(item(_IS_HARMFUL, letter))
@@ -185,45 +180,23 @@ def _write_literal(out: Bytes, at: int, letters: Bytes, start: int, stop: int) -
 
 
 @compiled
-def _harm(eight: Any) -> Any:  # noqa: ANN401 - uint64
-    """Return other than 0 if any of eight bytes is not printable ASCII, or a quote or a backslash.
-
-    Source: Sean Eron Anderson, Bit Twiddling Hacks, "Determine if a word has a byte less than n", "... greater than n",
-    "... equal to n".
-    """
-    quote, backslash = eight ^ _QUOTES, eight ^ _BACKSLASHES
-    below = (eight - _SPACES) & ~eight
-    equal = ((quote - _ONES) & ~quote) | ((backslash - _ONES) & ~backslash)
-    above = (eight + _ONES) | eight  # 127 and more
-    return (below | equal | above) & _HIGHS
-
-
-@compiled
-def _eight(letters: Bytes, at: int) -> Any:  # noqa: ANN401 - uint64
-    """Read eight bytes, the first one lowest; the compiler makes one access of it."""
-    return (
-        np.uint64(item(letters, at))
-        | np.uint64(item(letters, at + 1)) << np.uint64(8)
-        | np.uint64(item(letters, at + 2)) << np.uint64(16)
-        | np.uint64(item(letters, at + 3)) << np.uint64(24)
-        | np.uint64(item(letters, at + 4)) << np.uint64(32)
-        | np.uint64(item(letters, at + 5)) << np.uint64(40)
-        | np.uint64(item(letters, at + 6)) << np.uint64(48)
-        | np.uint64(item(letters, at + 7)) << np.uint64(56)
-    )
+def are_harmless(letters: Bytes) -> bool:
+    """Tell whether all bytes are such as `billing.literal` leaves as they are."""
+    harm, at = np.uint64(0), 0
+    while at + EIGHT <= len(letters):
+        harm |= _harm(eight(letters, at))
+        at += EIGHT
+    while at < len(letters):
+        harm |= np.uint64(item(_IS_HARMFUL, item(letters, at)))
+        at += 1
+    return bool(harm == 0)
 
 
 @compiled
-def _put_eight(out: Bytes, at: int, eight: Any) -> None:  # noqa: ANN401 - uint64
-    """Write eight bytes, the lowest first."""
-    put(out, at, np.uint8(eight))
-    put(out, at + 1, np.uint8(eight >> np.uint64(8)))
-    put(out, at + 2, np.uint8(eight >> np.uint64(16)))
-    put(out, at + 3, np.uint8(eight >> np.uint64(24)))
-    put(out, at + 4, np.uint8(eight >> np.uint64(32)))
-    put(out, at + 5, np.uint8(eight >> np.uint64(40)))
-    put(out, at + 6, np.uint8(eight >> np.uint64(48)))
-    put(out, at + 7, np.uint8(eight >> np.uint64(56)))
+def _harm(letters: Any) -> Any:  # noqa: ANN401 - uint64
+    """Return other than 0 if any of eight bytes is not printable ASCII, or a quote or a backslash."""
+    above = (letters + ONES) | letters  # 127 and more
+    return (below(letters, _SPACES) | equal(letters, _QUOTES) | equal(letters, _BACKSLASHES) | above) & HIGHS
 
 
 @compiled
@@ -231,10 +204,10 @@ def _write_number(out: Bytes, at: int, number: Any, scale: int) -> int:  # noqa:
     """Write digits with a point before the last `scale` of them, if any; returns where they end."""
     if scale == 0:
         return _write_whole(out, at, number)
-    whole = number // item(_POWERS, scale)
+    whole = number // item(POWERS, scale)
     at = _write_whole(out, at, whole)
     put(out, at, 46)  # "."
-    return _write_digits(out, at + 1, scale, number - whole * item(_POWERS, scale))
+    return put_digits(out, at + 1, scale, number - whole * item(POWERS, scale))
 
 
 @compiled
@@ -244,37 +217,6 @@ def _write_whole(out: Bytes, at: int, number: Any) -> int:  # noqa: ANN401 - uin
         put(out, at, np.uint8(number + np.uint64(48)))
         return at + 1
     digits = 2
-    while digits < len(_POWERS) and number >= item(_POWERS, digits):
+    while digits < len(POWERS) and number >= item(POWERS, digits):
         digits += 1
-    return _write_digits(out, at, digits, number)
-
-
-@compiled
-def _write_digits(out: Bytes, at: int, digits: int, number: Any) -> int:  # noqa: ANN401 - uint64
-    """Write the last digits of a number, as many as told; returns where they end, after which eight bytes may change.
-
-    What comes before the last eights of digits is written as eight digits without those that are too many.
-    """
-    while digits > _WORD:
-        above = (digits - 1) // _WORD * _WORD  # digits after the first eight or fewer
-        head = number // item(_POWERS, above)
-        _put_eight(out, at, _digits(head) >> np.uint64(8 * (_WORD + above - digits)))
-        number -= head * item(_POWERS, above)
-        at += digits - above
-        digits = above
-    _put_eight(out, at, _digits(number) >> np.uint64(8 * (_WORD - digits)))
-    return at + digits
-
-
-@compiled
-def _digits(number: Any) -> Any:  # noqa: ANN401 - uint64
-    """Return the eight digits of a number below 10^8 as text, the first one lowest: halves, pairs, digits at once.
-
-    A division is a multiplication: x * 10486 >> 20 is x // 100 below 10,000, and x * 103 >> 10 is x // 10 below 100.
-    """
-    high = number // np.uint64(10_000)
-    halves = high | (number - high * np.uint64(10_000)) << np.uint64(32)
-    tops = (halves * np.uint64(10_486) >> np.uint64(20)) & np.uint64(0x7F_0000_007F)
-    pairs = (halves - np.uint64(100) * tops) << np.uint64(16) | tops
-    tens = (pairs * np.uint64(103) >> np.uint64(10)) & np.uint64(0x000F_000F_000F_000F)
-    return (tens | (pairs - np.uint64(10) * tens) << np.uint64(8)) + np.uint64(0x3030_3030_3030_3030)
+    return put_digits(out, at, digits, number)

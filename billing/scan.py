@@ -11,7 +11,8 @@ import numpy as np
 from xxhash import xxh64_intdigest
 
 from billing.digest import attribute_digest, event_digest
-from billing.hash64 import Bytes, hash64
+from billing.eights import EIGHT, HIGHS, ONES, Bytes, are_same, below, eight, eightfold, equal, first_marked
+from billing.hash64 import hash64
 from billing.moment import TIME_US_MAX, TIME_US_MIN, read_moment
 from billing.quantity import read_plain
 from billing.wire import (
@@ -19,64 +20,63 @@ from billing.wire import (
     ATTRIBUTE_VALUE_BYTES_MAX,
     ATTRIBUTES_MAX,
     EVENT_BYTES_MAX,
-    IDENTIFIER,
     IDENTIFIER_LENGTH_MAX,
     USAGE,
 )
-from rules.columns import PICO_PLACES, Int64s
+from rules.columns import PICO_PLACES, Int32s, Int64s
 from rules.compiled import compiled, item
 
 ID, ACCOUNT, PRODUCT, FIELDS = 0, 1, 2, 3  # rows of an outline; an attribute's is FIELDS and its place among the names
 _TIME, _QUANTITY, _TYPE, _ATTRIBUTES, _UNKNOWN = 3, 4, 5, 6, -1
 _NEEDED: Final = 0b1111  # id, account, product, time
+_OUTSIDE: Final = 0x80  # bytes from here on are not ASCII
 _QUOTE, _COMMA, _COLON, _OPEN, _CLOSE, _MINUS, _POINT, _ZERO, _NINE, _BLANK, _TAB, _LINE, _RETURN = map(
     ord, '",:{}-.09 \t\n\r'
 )
-_TEXT, _IDENTIFIER = 1, 2  # what a byte may be part of, as bits
-_WORDS: Final = np.array(  # by field; an integer of 8 bytes is compared faster than a text
-    [int.from_bytes(word, "big") for word in (b"id", b"account", b"product", b"time", b"quantity", b"type")],
+_BLANKS, _MARKS, _QUOTES, _BACKSLASHES, _APOSTROPHES, _GRAVES = map(eightfold, " !\"\\'`")
+_WORDS: Final = np.array(  # by field, as `eight` reads them
+    [int.from_bytes(word, "little") for word in (b"id", b"account", b"product", b"time", b"quantity", b"type")],
     dtype=np.uint64,
 )
-_WORD_AT, _WORD_TRIBUTES = (np.uint64(int.from_bytes(word, "big")) for word in (b"at", b"tributes"))
-_NAME_LENGTH_MAX: Final = len("attributes")
+_WORD_ATTRIBUT, _WORD_ES = (np.uint64(int.from_bytes(word, "little")) for word in (b"attribut", b"es"))
+_FIRST: Final = np.array([(1 << 8 * length) - 1 for length in range(EIGHT + 1)], dtype=np.uint64)  # so many bytes
 _USAGE_HASH: Final = np.uint64(xxh64_intdigest(USAGE.encode()))
 
 
-def _kinds(*, wide: bool) -> Bytes:
-    """Say of each byte whether a text (as it stands) and an identifier may have it; wide: bytes outside ASCII too."""
-    kinds = np.zeros(256, dtype=np.uint8)
-    kinds[0x20 : 0x100 if wide else 0x80] = _TEXT
-    kinds[[_QUOTE, 0x5C]] = 0
-    kinds[[byte for byte in range(0x80) if IDENTIFIER.fullmatch(chr(byte))]] |= _IDENTIFIER
-    return kinds
+PADDING: Final = b"\0" * EIGHT  # behind all events: eight bytes can be read wherever one can
 
 
-_ASCII, _UTF8 = _kinds(wide=False), _kinds(wide=True)
-
-
-def kinds_of(data: bytes) -> Bytes:
-    """Return what each byte may be part of; bytes outside ASCII only where all of the data is UTF-8.
+def outside_of(data: Bytes) -> np.uint64:
+    """Return the bits that mark what may not be in a text: bytes outside ASCII, unless all of the data is UTF-8.
 
     A text between two quotes then is UTF-8 too, since quotes are ASCII.
     """
-    if data.isascii():
-        return _ASCII
+    if _is_ascii(data):
+        return HIGHS
     try:
-        data.decode()
+        data.tobytes().decode()
     except UnicodeDecodeError:
-        return _ASCII
-    return _UTF8
+        return HIGHS
+    return np.uint64(0)
+
+
+@compiled
+def _is_ascii(data: Bytes) -> bool:
+    bits = np.uint8(0)
+    for at in range(len(data)):
+        bits |= data[at]
+    return bool(bits < _OUTSIDE)
 
 
 class Reader(NamedTuple):
     """What is read, and what helps to read it; as the compiled reader takes it.
 
-    data; kinds: what each byte may be part of; pool, bounds: the names asked for, one after another; hashes: theirs;
-    strangers: room for the hashes of an event's other names.
+    data: with `PADDING`; outside: as `outside_of` returns it; pool, bounds: the names asked for, one after another;
+    hashes: theirs; strangers: room for the hashes of an event's other names.
     """
 
     data: Bytes
-    kinds: Bytes
+    outside: Any
     pool: Bytes
     bounds: Int64s
     hashes: Any
@@ -96,13 +96,13 @@ class Columns(NamedTuple):
 
 
 @compiled
-def read_events(reader: Reader, columns: Columns, events: Int64s, digest: Any, read: Any) -> None:  # noqa: ANN401
+def read_events(reader: Reader, columns: Columns, events: Int32s, digest: Any, read: Any) -> None:  # noqa: ANN401
     """Read each event, `data[events[i]:events[i + 1]]`; what is not read to its end stays unread. Fills all columns."""
     hashes = columns.hashes
     columns.start[:] = columns.stop[:] = -1
     columns.units[:] = 1
     columns.places[:] = columns.attributes[:] = 0
-    for row in range(len(events) - 1):
+    for row in range(len(read)):
         if events[row + 1] - events[row] <= EVENT_BYTES_MAX:
             read[row] = _read_event(reader, columns, row, events[row], events[row + 1])
         if read[row]:
@@ -121,7 +121,7 @@ def _read_event(reader: Reader, columns: Columns, row: int, at: int, end: int) -
         return False
     while True:
         name = _space(data, at + 1, end)
-        name_stop = _text_end(data, reader.kinds, name, end, _TEXT)
+        name_stop = _text_end(data, reader.outside, name, end)
         value = _value(data, name_stop, end)
         if value < 0:
             return False
@@ -135,7 +135,7 @@ def _read_event(reader: Reader, columns: Columns, row: int, at: int, end: int) -
             at = _number_end(data, value, end)
             columns.units[row], columns.places[row] = read_plain(data, value, at)
         else:
-            at = _text_end(data, reader.kinds, value, end, _IDENTIFIER) + 1
+            at = _identifier_end(data, value, end) + 1
             if at and not _read_text(columns, field, row, data, value + 1, at - 1):
                 return False
         if at <= 0 or columns.places[row] < 0:
@@ -181,12 +181,12 @@ def _read_attributes(  # noqa: C901, PLR0911, PLR0912 - as many as things can be
         return at + 1
     strangers, expected = 0, 0
     for _ in range(ATTRIBUTES_MAX):
-        name, name_stop = at + 1, _text_end(data, reader.kinds, at, end, _TEXT)
+        name, name_stop = at + 1, _text_end(data, reader.outside, at, end)
         first = _value(data, name_stop, end)
         if first < 0:
             return -1
         if item(data, first) == _QUOTE:
-            last = _text_end(data, reader.kinds, first, end, _TEXT)
+            last = _text_end(data, reader.outside, first, end)
             at, first = last + 1, first + 1
         else:
             at = last = _number_end(data, first, end)
@@ -228,21 +228,47 @@ def _contains(hashes: Any, count: int, wanted: Any) -> bool:  # noqa: ANN401 - u
 @compiled
 def _space(data: Bytes, at: int, end: int) -> int:
     """Return where the white space ends that begins at `at`, if any."""
-    while at < end and (
-        item(data, at) == _BLANK or item(data, at) == _LINE or item(data, at) == _RETURN or item(data, at) == _TAB
+    while (
+        at < end
+        and item(data, at) <= _BLANK
+        and (  # the first comparison is all that most bytes need
+            item(data, at) == _BLANK or item(data, at) == _LINE or item(data, at) == _RETURN or item(data, at) == _TAB
+        )
     ):
         at += 1
     return at
 
 
 @compiled
-def _text_end(data: Bytes, kinds: Bytes, quote: int, end: int, kind: int) -> int:
-    """Return where the quote stands that ends the text which a quote begins, all of bytes of one kind, or -1."""
-    if quote >= end or item(data, quote) != _QUOTE:
+def _text_end(data: Bytes, outside: Any, quote: int, end: int) -> int:  # noqa: ANN401 - uint64
+    """Return where the quote stands that ends the text which a quote begins, with nothing escaped in it, or -1."""
+    if item(data, quote) != _QUOTE:
         return -1
     at = quote + 1
-    while at < end and kinds[item(data, at)] & kind:
-        at += 1
+    while at < end:
+        letters = eight(data, at)
+        marks = below(letters, _BLANKS) | equal(letters, _QUOTES) | equal(letters, _BACKSLASHES) | letters & outside
+        if marks & HIGHS:
+            at += first_marked(marks & HIGHS)
+            break
+        at += EIGHT
+    return at if at < end and item(data, at) == _QUOTE else -1
+
+
+@compiled
+def _identifier_end(data: Bytes, quote: int, end: int) -> int:
+    """Return where the quote stands that ends the identifier which a quote begins, or -1; as `wire.IDENTIFIER` says."""
+    if item(data, quote) != _QUOTE:
+        return -1
+    at = quote + 1
+    while at < end:
+        letters = eight(data, at)
+        quotes = equal(letters, _QUOTES) | equal(letters, _APOSTROPHES) | equal(letters, _GRAVES)
+        marks = below(letters, _MARKS) | quotes | equal(letters, _BACKSLASHES) | letters | (letters + ONES)
+        if marks & HIGHS:
+            at += first_marked(marks & HIGHS)
+            break
+        at += EIGHT
     return at if at < end and item(data, at) == _QUOTE else -1
 
 
@@ -284,17 +310,14 @@ def _digits_end(data: Bytes, at: int, end: int) -> int:
 
 @compiled
 def _field(data: Bytes, start: int, stop: int) -> int:
-    """Return which field of an event a name stands for, or _UNKNOWN; names of up to 10 bytes as two integers."""
-    if stop - start > _NAME_LENGTH_MAX:
-        return _UNKNOWN
-    low, high = np.uint64(0), np.uint64(0)
-    for at in range(start, stop):
-        high = (high << np.uint64(8)) | (low >> np.uint64(56))
-        low = (low << np.uint64(8)) | np.uint64(item(data, at))
-    if high == _WORD_AT and low == _WORD_TRIBUTES:
-        return _ATTRIBUTES
+    """Return which field of an event a name stands for, or _UNKNOWN."""
+    word = eight(data, start)
+    if stop - start > EIGHT:
+        ending = eight(data, start + EIGHT) & item(_FIRST, 2)
+        return _ATTRIBUTES if stop - start == EIGHT + 2 and word == _WORD_ATTRIBUT and ending == _WORD_ES else _UNKNOWN
+    word &= item(_FIRST, stop - start)
     for field in range(len(_WORDS)):
-        if high == 0 and low == _WORDS[field]:
+        if word == _WORDS[field]:
             return field
     return _UNKNOWN
 
@@ -308,14 +331,6 @@ def _position(reader: Reader, start: int, stop: int, expected: int) -> int:
         if position >= count:
             position -= count
         at, length = bounds[position], bounds[position + 1] - bounds[position]
-        if length == stop - start and _are_same(reader.data, start, reader.pool, at, length):
+        if length == stop - start and are_same(reader.data, start, reader.pool, at, length):
             return position
     return -1
-
-
-@compiled
-def _are_same(left: Bytes, start: int, right: Bytes, begin: int, length: int) -> bool:
-    for at in range(length):  # noqa: SIM110 - compiled, which generators are not
-        if item(left, start + at) != item(right, begin + at):
-            return False
-    return True

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from billing.hash64 import Bytes
+from billing.eights import Bytes, copy
 from rules.columns import Dictionary, Int32s, Int64s, texts_of
 from rules.compiled import compiled, item, put, text_buffers
 
@@ -89,9 +89,12 @@ def gathered(data: Bytes, start: NDArray[Any], stop: NDArray[Any]) -> pa.StringA
 
 
 def texts_at(texts: pa.StringArray, rows: NDArray[np.integer[Any]]) -> pa.StringArray:
-    """Return `texts[rows]`."""
+    """Return `texts[rows]`, of texts or of bytes."""
     letters, bounds = text_buffers(texts)
-    return gathered(letters, bounds[:-1][rows], bounds[1:][rows])
+    ends = np.empty(len(rows) + 1, dtype=np.int32)
+    pool = np.empty(_measure_at(bounds, rows, ends), dtype=np.uint8)
+    _gather_at(letters, bounds, rows, pool)
+    return pa.Array.from_buffers(texts.type, len(rows), [None, pa.py_buffer(ends), pa.py_buffer(pool)])
 
 
 @compiled
@@ -105,9 +108,26 @@ def _measure(start: NDArray[Any], stop: NDArray[Any], ends: Int32s) -> int:
 
 
 @compiled
+def _measure_at(bounds: Int32s, rows: NDArray[Any], ends: Int32s) -> int:
+    total = 0
+    ends[0] = 0
+    for place in range(len(rows)):
+        row = rows[place]
+        total += item(bounds, row + 1) - item(bounds, row)
+        put(ends, place + 1, total)
+    return total
+
+
+@compiled
 def _gather(data: Bytes, start: NDArray[Any], stop: NDArray[Any], pool: Bytes) -> None:
     into = 0
     for row in range(len(start)):
-        for at in range(start[row], stop[row]):
-            put(pool, into, item(data, at))
-            into += 1
+        into = copy(pool, into, data, start[row], stop[row])
+
+
+@compiled
+def _gather_at(letters: Bytes, bounds: Int32s, rows: NDArray[Any], pool: Bytes) -> None:
+    into = 0
+    for place in range(len(rows)):
+        row = rows[place]
+        into = copy(pool, into, letters, item(bounds, row), item(bounds, row + 1))

@@ -83,6 +83,13 @@ class Dictionary(list[_Value]):
             self._derived_of_all[what] = len(self), known
         return cast("_Whole", known)
 
+    def extend_by(self, texts: pa.StringArray) -> None:
+        """Add texts, which are then known as an Arrow array too."""
+        values: Values[Any] = Values(texts.to_pylist())
+        values.__dict__["texts"] = texts
+        self._newest = len(self), len(self) + len(values), values
+        self.extend(values)
+
     def _since(self, done: int) -> Values[_Value]:
         first, stop, values = self._newest
         if (first, stop) != (done, len(self)):

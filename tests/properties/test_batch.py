@@ -87,6 +87,6 @@ def test_trimming_keeps_exactly_what_lies_behind(
     }
     expected = [row for row in _parts(whole) if row[0] in usable and int(str(row[1])) >= usable[int(str(row[0]))]]
     assert _parts(trimmed) == expected
-    assert trimmed.payload_bytes == sum(map(len, trimmed.charges.payload)) + sum(
+    assert trimmed.payload_bytes == sum(map(len, trimmed.charges.payload.to_pylist())) + sum(
         len(r.payload) for r in trimmed.rejects
     )

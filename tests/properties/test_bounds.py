@@ -8,7 +8,8 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 CHECKED = [
     *(f"properties/test_{name}.py" for name in ("event", "rows")),
-    *(f"unit/billing/test_{name}.py" for name in ("columntext", "event", "intern", "pricing", "rowtext", "scan")),
+    *(f"unit/billing/test_{name}.py" for name in ("columntext", "eights", "event", "intern", "pricing")),
+    *(f"unit/billing/test_{name}.py" for name in ("rowtext", "scan")),
     *(f"unit/rules/test_{name}.py" for name in ("memo", "pool")),
 ]
 
