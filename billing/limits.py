@@ -41,7 +41,7 @@ class Limits:
         40_000, 1, 100_000_000, "all shards together: a worker's memory must not grow with their number"
     )
     flush_interval_ms: int = bounded(
-        5, 0, 10_000, "how long an idle shard waits for company before it sends a small batch"
+        1, 0, 10_000, "how long an idle shard waits for company before it sends a small batch"
     )
     idle_advance_ms: int = bounded(
         1_000, 10, 3_600_000, "cursors of shards without events move this often, not at every poll"

@@ -5,6 +5,8 @@ from typing import Final
 from billing.limits import Limits
 
 _SILENT_ADVANCES: Final = 10  # a claim writes to the shard: far rarer than the cursors of idle shards move
+_REST_SECONDS_MIN: Final = 0.001
+_REST_SECONDS_EACH: Final = 0.000_01  # a shard: ten times as long as a look at it takes
 
 
 def backoff_ms(failures: int, limits: Limits) -> int:
@@ -21,6 +23,11 @@ def is_due(events: int, waiting_ms: int, since_applied_ms: int, batch_events: in
     if events == 0:
         return since_applied_ms >= limits.idle_advance_ms
     return events >= batch_events or waiting_ms >= limits.flush_interval_ms
+
+
+def rest_seconds(shards: int, limits: Limits) -> float:
+    """Return how long to rest between two looks at which of so many shards are due."""
+    return max(limits.flush_interval_ms / 1000, shards * _REST_SECONDS_EACH, _REST_SECONDS_MIN)
 
 
 def is_unsure(since_confirmed_ms: int, limits: Limits) -> bool:

@@ -32,15 +32,14 @@ from billing.engine import (
 from billing.errors import SourceError
 from billing.heap import give_memory_back, share_heap
 from billing.limits import Limits
-from billing.policy import backoff_ms
+from billing.policy import backoff_ms, rest_seconds
 from billing.ports import Outcome, Ownership, Reader, Refused, Source, Store
 from billing.pricing import Pricer
 from billing.vitals import Vitals
 from sharding.shardmap import ShardMap
 
 _READ_WAIT_SECONDS: Final = 0.05  # for something to come: how late an idle reader sees that it was told to stop
-_GATHER_SECONDS: Final = 0.002, 0.03  # for more to come: what one read costs beside its events is shared by them
-_GATHER_TIMES: Final = 4  # as long as the last read took to price: few events cost little, least where CPU is short
+_GATHER_SECONDS: Final = 0.001, 0.01  # least and most; between them as long as the last read took: what a read costs
 _PAUSE_SECONDS: Final = 0.005  # how long a reader without appetite rests
 _AHEAD_SECONDS: Final = 0.002  # after a transaction began: it is on its way by then
 _COMMIT_SECONDS: Final = 5.0  # how often the log is told, as a hint, where this worker stands
@@ -181,7 +180,7 @@ class Worker:
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
             positioned = reader.generation
-            records = await reader.read(appetite, _READ_WAIT_SECONDS, min(max(_GATHER_TIMES * spent, least), most))
+            records = await reader.read(appetite, _READ_WAIT_SECONDS, min(max(spent, least), most))
             if reader.generation == positioned and number not in self._seeking and records.spans:
                 started = time.perf_counter()
                 self._execute(self.engine.records(number, records, _now_ms()))
@@ -206,8 +205,9 @@ class Worker:
 
     async def _tick(self) -> None:
         committed_at = time.monotonic()
+        rest = rest_seconds(len(self._stores), self._limits)
         while True:
-            await asyncio.sleep(max(self._limits.flush_interval_ms, 1) / 1000)
+            await asyncio.sleep(rest)
             self._execute(self.engine.tick(_now_ms()))
             if time.monotonic() - committed_at >= _COMMIT_SECONDS:
                 committed_at = time.monotonic()
@@ -249,7 +249,7 @@ class Worker:
     async def _watch_end(self) -> None:
         ends: dict[int, int] = {}
         while True:
-            await asyncio.sleep(max(self._limits.flush_interval_ms, 1) / 1000)
+            await asyncio.sleep(rest_seconds(len(self._stores), self._limits))
             owned = self._ownership.partitions if self._ownership is not None else frozenset()
             if not owned <= ends.keys():
                 bounds = await self._bounds(owned - ends.keys())

@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from billing.limits import Limits
-from billing.policy import backoff_ms, is_due, main_start
+from billing.policy import backoff_ms, is_due, main_start, rest_seconds
 
 LIMITS = attrs.evolve(
     Limits(), retry_backoff_min_ms=50, retry_backoff_max_ms=700, flush_interval_ms=5, idle_advance_ms=90
@@ -30,6 +30,15 @@ def test_waits_double_up_to_a_bound():
 def test_when_a_lane_sends(events, waiting_ms, since_applied_ms, due):
     """Latency or throughput would be given away."""
     assert is_due(events, waiting_ms, since_applied_ms, 10, LIMITS) is due
+
+
+@pytest.mark.parametrize(
+    ("shards", "flush_interval_ms", "seconds"), [(1, 0, 0.001), (30, 5, 0.005), (100, 0, 0.001), (1_000, 1, 0.01)]
+)
+def test_the_time_between_two_looks_grows_with_the_shards(shards, flush_interval_ms, seconds):
+    """A worker of many shards would spend a core on looking which of them are due."""
+    limits = attrs.evolve(LIMITS, flush_interval_ms=flush_interval_ms)
+    assert rest_seconds(shards, limits) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(("positions", "start"), [([5], 5), ([5, 9, 7], 5), ([0, 100, 95], 95), ([89, 90, 100], 90)])
