@@ -13,7 +13,8 @@ import numpy as np
 
 from billing.batch import Slice, Span, route_charges
 from billing.cursor import Standing
-from billing.engine import MAIN, Apply, ClaimCursors, Effect, Engine
+from billing.effects import Apply, ClaimCursors, Effect
+from billing.engine import MAIN, Engine
 from billing.event import Decoder
 from billing.fold import Transaction, fold
 from billing.limits import Limits

@@ -6,15 +6,25 @@ Each shard has a lane (see `billing.lane`); the main reader feeds all lanes, and
 reader is has a reader of its own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
-
-import attrs
 
 from billing.batch import Slice, route_charges
 from billing.cursor import Claim, Standing
 from billing.dedupe import PartKey, Place, part_keys
-from billing.errors import BillingError, VersionFencedError
+from billing.effects import (
+    Apply,
+    Check,
+    ClaimCursors,
+    CloseReader,
+    Effect,
+    Halt,
+    Look,
+    Seek,
+    Settled,
+    Troubled,
+)
+from billing.errors import VersionFencedError
 from billing.event import Decoder
 from billing.fold import Transaction, fold
 from billing.lane import LOOK_AHEAD_BATCHES, LOOKS_MAX, Lane, State
@@ -26,83 +36,6 @@ from billing.voids import Known
 from sharding.shardmap import ShardMap
 
 MAIN: Final = 0  # the reader that feeds all lanes; others are numbered as they are opened
-
-
-@attrs.frozen
-class ClaimCursors:
-    """Ask a shard where it stands."""
-
-    shard: int
-    claim: Claim
-
-
-@attrs.frozen
-class Apply:
-    """Write a transaction to a shard."""
-
-    shard: int
-    transaction: Transaction
-
-
-@attrs.frozen
-class Look:
-    """Ask a shard which of these parts it has."""
-
-    shard: int
-    keys: Sequence[PartKey]
-
-
-@attrs.frozen
-class Seek:
-    """Read these partitions, and only these, from these offsets; open the reader if it is new."""
-
-    reader: int
-    positions: Mapping[int, int]
-
-
-@attrs.frozen
-class Check:
-    """Ask the log whether it reaches these offsets: a shard has applied what lies below, and no reader has been there.
-
-    A reader behind them would not notice that a log lost its end, and what comes there next would be taken for applied.
-    """
-
-    positions: Mapping[int, int]
-
-
-@attrs.frozen
-class CloseReader:
-    """Stop a reader and forget it."""
-
-    reader: int
-
-
-@attrs.frozen
-class Halt:
-    """Stop the worker: going on could only do harm."""
-
-    error: BillingError
-
-
-@attrs.frozen
-class Settled:
-    """A batch is committed: for metrics and progress."""
-
-    shard: int
-    transaction: Transaction
-    detail: str = ""
-
-
-@attrs.frozen
-class Troubled:
-    """A shard refused something: for logs and metrics."""
-
-    shard: int
-    reaction: Reaction
-    detail: str
-
-
-Effect = ClaimCursors | Apply | Look | Seek | Check | CloseReader | Halt | Settled | Troubled
 
 
 class Engine:

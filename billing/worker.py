@@ -15,20 +15,8 @@ import structlog
 
 from billing import metrics
 from billing.cursor import Bounds, Claim, Standing, begun_late, check_within
-from billing.engine import (
-    MAIN,
-    Apply,
-    Check,
-    ClaimCursors,
-    CloseReader,
-    Effect,
-    Engine,
-    Halt,
-    Look,
-    Seek,
-    Settled,
-    Troubled,
-)
+from billing.effects import Apply, Check, ClaimCursors, CloseReader, Effect, Halt, Look, Seek, Settled, Troubled
+from billing.engine import MAIN, Engine
 from billing.errors import SourceError
 from billing.heap import give_memory_back, share_heap
 from billing.limits import Limits

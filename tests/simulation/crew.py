@@ -13,20 +13,8 @@ import attrs
 
 from billing.batch import Slice, Span
 from billing.cursor import check_within
-from billing.engine import (
-    MAIN,
-    Apply,
-    Check,
-    ClaimCursors,
-    CloseReader,
-    Effect,
-    Engine,
-    Halt,
-    Look,
-    Seek,
-    Settled,
-    Troubled,
-)
+from billing.effects import Apply, Check, ClaimCursors, CloseReader, Effect, Halt, Look, Seek, Settled, Troubled
+from billing.engine import MAIN, Engine
 from billing.errors import BillingError, LogChangedError
 from billing.fold import CursorMove
 from billing.ports import Records, Refused

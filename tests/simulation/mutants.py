@@ -20,7 +20,8 @@ from billing.batch import Slice, Span
 from billing.charge import Charges
 from billing.cursor import Claim, Standing
 from billing.dedupe import PartKey
-from billing.engine import Apply, Effect, Engine, Seek
+from billing.effects import Apply, Effect, Seek
+from billing.engine import Engine
 from billing.event import Events, Rejected
 from billing.fold import CursorMove, Transaction, fold
 from billing.lane import Lane, State

@@ -10,7 +10,7 @@ from functools import partial
 from random import Random
 from typing import Final
 
-from billing.engine import Apply, ClaimCursors, Look
+from billing.effects import Apply, ClaimCursors, Look
 from billing.ports import Applied, Reaction, Refused
 from tests.simulation.clock import Clock
 from tests.simulation.crew import Call, Worker

@@ -15,7 +15,7 @@ import attrs
 from billing.adapters.memory import MemoryShard, Tables
 from billing.cursor import Claim, Standing
 from billing.dedupe import PartKey
-from billing.engine import Apply, ClaimCursors, Look
+from billing.effects import Apply, ClaimCursors, Look
 from billing.fold import CursorMove, Transaction
 from billing.moment import DAY_US, day_number
 from billing.ports import Applied, Outcome, Reaction, Refused

@@ -5,7 +5,8 @@ from prometheus_client import REGISTRY
 
 from billing.adapters.memory import MemoryShard
 from billing.cursor import Bounds
-from billing.engine import Apply, ClaimCursors, Engine
+from billing.effects import Apply, ClaimCursors
+from billing.engine import Engine
 from billing.limits import Limits
 from billing.ports import Ownership, Reaction, Refused
 from billing.vitals import LIVE_SECONDS, Vitals

@@ -8,7 +8,7 @@ import pytest
 from billing.adapters.generated import GeneratedSource
 from billing.adapters.memory import MemoryShard, MemoryStore
 from billing.cursor import Claim
-from billing.engine import CloseReader, Seek
+from billing.effects import CloseReader, Seek
 from billing.errors import LogChangedError
 from billing.limits import Limits
 from billing.worker import Worker

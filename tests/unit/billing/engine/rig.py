@@ -6,7 +6,8 @@ import pytest
 
 from billing.adapters.memory import MemoryShard
 from billing.batch import Span
-from billing.engine import MAIN, Apply, Check, ClaimCursors, CloseReader, Engine, Halt, Look, Seek, Settled, Troubled
+from billing.effects import Apply, Check, ClaimCursors, CloseReader, Halt, Look, Seek, Settled, Troubled
+from billing.engine import MAIN, Engine
 from billing.limits import Limits
 from billing.ports import Records
 from sharding.shardmap import ShardMap

@@ -2,7 +2,7 @@
 
 import pytest
 
-from billing.engine import Apply, Look
+from billing.effects import Apply, Look
 from billing.ports import Reaction, Refused
 from tests.unit.billing.engine.rig import Rig, event
 

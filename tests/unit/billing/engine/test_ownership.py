@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from billing.batch import Span
-from billing.engine import MAIN, Apply, Seek
+from billing.effects import Apply, Seek
+from billing.engine import MAIN
 from billing.ports import Reaction, Records, Refused
 from tests.unit.billing.engine.rig import event
 

@@ -3,7 +3,8 @@
 import pytest
 
 from billing.cursor import Claim
-from billing.engine import MAIN, Apply, ClaimCursors, Seek
+from billing.effects import Apply, ClaimCursors, Seek
+from billing.engine import MAIN
 from billing.ports import Reaction, Refused
 from tests.pipeline import COUNTING, LOG, payload, pipeline_in
 from tests.unit.billing.engine.rig import ACCOUNTS, LIMITS, Rig, event

@@ -8,7 +8,8 @@ import pytest
 
 from billing.batch import Span
 from billing.cursor import Standing
-from billing.engine import MAIN, Apply, ClaimCursors, CloseReader, Effect, Engine, Seek
+from billing.effects import Apply, ClaimCursors, CloseReader, Effect, Seek
+from billing.engine import MAIN, Engine
 from billing.limits import Limits
 from billing.ports import Applied, Reaction, Records, Refused
 from rules.load import load

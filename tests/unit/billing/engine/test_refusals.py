@@ -3,7 +3,7 @@
 import pytest
 
 from billing.cursor import Claim
-from billing.engine import Apply, ClaimCursors, Look, Seek
+from billing.effects import Apply, ClaimCursors, Look, Seek
 from billing.errors import VersionFencedError
 from billing.ports import Applied, Reaction, Refused
 from tests.pipeline import LOG

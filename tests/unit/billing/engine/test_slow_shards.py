@@ -1,6 +1,7 @@
 """What the engine does about shards that are slow or dead: the others go on."""
 
-from billing.engine import MAIN, Apply, Seek
+from billing.effects import Apply, Seek
+from billing.engine import MAIN
 from billing.ports import Reaction, Refused
 from tests.unit.billing.engine.rig import LIMITS, event
 
