@@ -25,6 +25,7 @@ from ops.local.errors import StackMissingError
 
 DEFAULT_FOLDER: Final = Path(".cache/bench")
 BUFFER_POOL_MIB: Final = 3072  # a shard: the rows of many minutes stay in memory, as they would on a real cluster
+REDO_MIB: Final = 2048  # a shard: a page is written once for what has changed in it for a minute, not for ten seconds
 err: Final = Console(stderr=True)
 
 
@@ -80,6 +81,7 @@ def servers(
             partitions=partitions,
             book=book,
             buffer_pool_mib=BUFFER_POOL_MIB,
+            redo_mib=REDO_MIB,
             database_cores=database_cores,
             say=say,
         )

@@ -25,6 +25,7 @@ GREETING_BYTES_MAX: Final = 4096
 GREETING_PROTOCOL: Final = 10
 INIT_SECONDS_MAX: Final = 120
 PLAIN: Final = re.compile(r"[A-Za-z0-9_-]*")  # user, password and database go into SQL and URLs unquoted
+REDO_MIB: Final = 256  # of a server that nobody asks for more: a stack to try things with
 ROOT: Final = ["--user=root"] if os.geteuid() == 0 else []  # a server refuses to run as root unless told
 TITLES: Final = {"mariadb": "MariaDB", "mysql": "MySQL"}
 
@@ -44,7 +45,7 @@ class MysqlServer(Server):
 
     kind: Kind
     buffer_pool_mib: int = 256
-    redo_mib: int = 256
+    redo_mib: int = REDO_MIB
     user: str = attrs.field(default="root", validator=_plain)
     password: str = attrs.field(default="", validator=_plain)
     database: str = attrs.field(default="billing", validator=_plain)

@@ -18,13 +18,13 @@ from ops.local.errors import StackSettingError
 from ops.local.install import Kind, Say, cache_folder, database_command, java, kafka_jars, silent
 from ops.local.kafka import KafkaServer
 from ops.local.lock import folder_lock
-from ops.local.mysql import TITLES, MysqlServer
+from ops.local.mysql import REDO_MIB, TITLES, MysqlServer
 from ops.local.server import Server
 from ops.local.stackfile import STATE_NAME, StackFile
 
 START_THREADS: Final = 4
 DISK_MIB_KAFKA: Final = 512
-DISK_MIB_SHARD: Final = 512  # data folder, redo log and room for the first tables
+DISK_MIB_SHARD: Final = 256  # data folder and room for the first tables; the redo log has its own
 TOPIC: Final = "events"
 OLD_CONFIG_NAME: Final = f"{CONFIG_NAME}.old"
 
@@ -68,6 +68,7 @@ def up(
     partitions: int | None = None,
     book: Path | None = None,
     buffer_pool_mib: int = 256,
+    redo_mib: int = REDO_MIB,
     kafka_heap_mib: int = 512,
     database_cores: float | None = None,
     cache: Path | None = None,
@@ -76,8 +77,8 @@ def up(
     """Bring the stack of a folder up and return it; what runs already is left alone.
 
     What is None is as the folder has it, in a new one: 4 shards of MariaDB, 8 partitions, the telecom book.
-    buffer_pool_mib, kafka_heap_mib, database_cores (that each database may keep busy) and cache count for a new stack
-    only.
+    buffer_pool_mib, redo_mib (of each database), kafka_heap_mib, database_cores (that each may keep busy) and cache
+    count for a new stack only.
     Raises: LocalServerError; what this call started is stopped then, and a new folder is left as it was.
     """
     folder = folder.absolute()
@@ -93,6 +94,7 @@ def up(
                 partitions=partitions,
                 book=book,
                 buffer_pool_mib=buffer_pool_mib,
+                redo_mib=redo_mib,
                 kafka_heap_mib=kafka_heap_mib,
                 database_cores=database_cores,
                 cache=cache or cache_folder(),
@@ -167,7 +169,7 @@ def _require_room(folder: Path, servers: Sequence[Server]) -> None:
     for path in (*(server.folder for server in servers), folder / CONFIG_NAME):
         if path.exists():
             raise StackSettingError(f"{path}: exists already and is no stack's; name another folder for the stack")
-    need_mib = DISK_MIB_KAFKA + len(_databases(servers)) * DISK_MIB_SHARD
+    need_mib = DISK_MIB_KAFKA + sum(DISK_MIB_SHARD + database.redo_mib for database in _databases(servers))
     free_mib = shutil.disk_usage(folder).free // 2**20
     if free_mib < need_mib:
         raise StackSettingError(f"{folder}: {free_mib} MiB free, {need_mib} needed; free some or ask for fewer shards")
@@ -191,6 +193,7 @@ def _servers(folder: Path, state: StackFile) -> list[Server]:
             cores=state.database_cores,
             kind=state.database,
             buffer_pool_mib=state.buffer_pool_mib,
+            redo_mib=state.redo_mib,
             cache=cache,
         )
         for number, port in enumerate(state.shard_ports)

@@ -10,7 +10,7 @@ import msgspec
 
 from ops.local.errors import StackMismatchError, StackMissingError, StackSettingError
 from ops.local.install import Kind
-from ops.local.mysql import TITLES
+from ops.local.mysql import REDO_MIB, TITLES
 from ops.local.process import free_port
 
 STATE_NAME: Final = "stack.json"
@@ -38,6 +38,7 @@ class StackFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kafka_heap_mib: int
     cache: str
     database_cores: float | None = None
+    redo_mib: int = REDO_MIB
 
     @classmethod
     def new(
@@ -51,6 +52,7 @@ class StackFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         kafka_heap_mib: int,
         cache: Path,
         database_cores: float | None = None,
+        redo_mib: int = REDO_MIB,
     ) -> Self:
         """Plan a stack on free ports; what is None gets its default.
 
@@ -77,6 +79,7 @@ class StackFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             kafka_heap_mib=kafka_heap_mib,
             cache=str(cache.absolute()),
             database_cores=database_cores,
+            redo_mib=redo_mib,
         )
 
     @classmethod
