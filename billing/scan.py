@@ -33,6 +33,7 @@ _OUTSIDE: Final = 0x80  # bytes from here on are not ASCII
 _QUOTE, _COMMA, _COLON, _OPEN, _CLOSE, _MINUS, _POINT, _ZERO, _NINE, _BLANK, _TAB, _LINE, _RETURN = map(
     ord, '",:{}-.09 \t\n\r'
 )
+_TEXT, _IDENTIFIER = range(2)  # kinds of text
 _BLANKS, _MARKS, _QUOTES, _BACKSLASHES, _APOSTROPHES, _GRAVES = map(eightfold, " !\"\\'`")
 _WORDS: Final = np.array(  # by field, as `eight` reads them
     [int.from_bytes(word, "little") for word in (b"id", b"account", b"product", b"time", b"quantity", b"type")],
@@ -41,8 +42,6 @@ _WORDS: Final = np.array(  # by field, as `eight` reads them
 _WORD_ATTRIBUT, _WORD_ES = (np.uint64(int.from_bytes(word, "little")) for word in (b"attribut", b"es"))
 _FIRST: Final = np.array([(1 << 8 * length) - 1 for length in range(EIGHT + 1)], dtype=np.uint64)  # so many bytes
 _USAGE_HASH: Final = np.uint64(xxh64_intdigest(USAGE.encode()))
-
-
 PADDING: Final = b"\0" * EIGHT  # behind all events: eight bytes can be read wherever one can
 
 
@@ -121,7 +120,7 @@ def _read_event(reader: Reader, columns: Columns, row: int, at: int, end: int) -
         return False
     while True:
         name = _space(data, at + 1, end)
-        name_stop = _text_end(data, reader.outside, name, end)
+        name_stop = _text_end(data, reader.outside, name, end, _TEXT)
         value = _value(data, name_stop, end)
         if value < 0:
             return False
@@ -135,7 +134,7 @@ def _read_event(reader: Reader, columns: Columns, row: int, at: int, end: int) -
             at = _number_end(data, value, end)
             columns.units[row], columns.places[row] = read_plain(data, value, at)
         else:
-            at = _identifier_end(data, value, end) + 1
+            at = _text_end(data, reader.outside, value, end, _IDENTIFIER) + 1
             if at and not _read_text(columns, field, row, data, value + 1, at - 1):
                 return False
         if at <= 0 or columns.places[row] < 0:
@@ -181,12 +180,12 @@ def _read_attributes(  # noqa: C901, PLR0911, PLR0912 - as many as things can be
         return at + 1
     strangers, expected = 0, 0
     for _ in range(ATTRIBUTES_MAX):
-        name, name_stop = at + 1, _text_end(data, reader.outside, at, end)
+        name, name_stop = at + 1, _text_end(data, reader.outside, at, end, _TEXT)
         first = _value(data, name_stop, end)
         if first < 0:
             return -1
         if item(data, first) == _QUOTE:
-            last = _text_end(data, reader.outside, first, end)
+            last = _text_end(data, reader.outside, first, end, _TEXT)
             at, first = last + 1, first + 1
         else:
             at = last = _number_end(data, first, end)
@@ -240,31 +239,20 @@ def _space(data: Bytes, at: int, end: int) -> int:
 
 
 @compiled
-def _text_end(data: Bytes, outside: Any, quote: int, end: int) -> int:  # noqa: ANN401 - uint64
-    """Return where the quote stands that ends the text which a quote begins, with nothing escaped in it, or -1."""
+def _text_end(data: Bytes, outside: Any, quote: int, end: int, kind: int) -> int:  # noqa: ANN401 - uint64
+    """Return where the quote stands that ends the text which a quote begins, or -1.
+
+    Nothing is escaped in it, and an identifier is as `wire.IDENTIFIER` says.
+    """
     if item(data, quote) != _QUOTE:
         return -1
     at = quote + 1
     while at < end:
         letters = eight(data, at)
         marks = below(letters, _BLANKS) | equal(letters, _QUOTES) | equal(letters, _BACKSLASHES) | letters & outside
-        if marks & HIGHS:
-            at += first_marked(marks & HIGHS)
-            break
-        at += EIGHT
-    return at if at < end and item(data, at) == _QUOTE else -1
-
-
-@compiled
-def _identifier_end(data: Bytes, quote: int, end: int) -> int:
-    """Return where the quote stands that ends the identifier which a quote begins, or -1; as `wire.IDENTIFIER` says."""
-    if item(data, quote) != _QUOTE:
-        return -1
-    at = quote + 1
-    while at < end:
-        letters = eight(data, at)
-        quotes = equal(letters, _QUOTES) | equal(letters, _APOSTROPHES) | equal(letters, _GRAVES)
-        marks = below(letters, _MARKS) | quotes | equal(letters, _BACKSLASHES) | letters | (letters + ONES)
+        if kind == _IDENTIFIER:
+            others = below(letters, _MARKS) | equal(letters, _APOSTROPHES) | equal(letters, _GRAVES)
+            marks |= others | letters | (letters + ONES)
         if marks & HIGHS:
             at += first_marked(marks & HIGHS)
             break

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from billing.scan import PADDING, _identifier_end, _text_end, outside_of
+from billing.scan import _IDENTIFIER, _TEXT, PADDING, _text_end, outside_of
 from billing.wire import IDENTIFIER
 
 FILL = b"abcdefghijklmnopqrst"
@@ -16,12 +16,12 @@ def read(text: bytes) -> np.ndarray:
 
 def text_end(text: bytes) -> int:
     """Return where a text ends that a quote begins, by the scanner."""
-    return int(_text_end(read(text), outside_of(read(text)), 0, 1 + len(text)))
+    return int(_text_end(read(text), outside_of(read(text)), 0, 1 + len(text), _TEXT))
 
 
 def identifier_end(text: bytes) -> int:
     """Return where an identifier ends that a quote begins, by the scanner."""
-    return int(_identifier_end(read(text), 0, 1 + len(text)))
+    return int(_text_end(read(text), outside_of(read(text)), 0, 1 + len(text), _IDENTIFIER))
 
 
 @pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 15, 16, 20])
