@@ -22,6 +22,7 @@ from billing.limits import Limits
 from ops.local import stack
 from ops.local.config import CONFIG_NAME
 from ops.local.errors import StackMissingError
+from ops.local.lock import folder_lock
 
 DEFAULT_FOLDER: Final = Path(".cache/bench")
 BUFFER_POOL_MIB: Final = 3072  # a shard: the rows of many minutes stay in memory, as they would on a real cluster
@@ -69,25 +70,27 @@ def servers(
 ) -> Iterator[Path]:
     """Start a stack in a folder, give its settings file, and remove it with its data at the end; logs stay.
 
+    What an earlier one left there is removed first, so a second one at the same time waits for the end of the first.
     book: None for the telecom book; database_cores: that each database may keep busy, None for all.
     Raises: LocalServerError, StackSettingError.
     """
-    _remove(folder)
-    try:
-        stack.up(
-            folder,
-            shards=shards,
-            database=database,
-            partitions=partitions,
-            book=book,
-            buffer_pool_mib=BUFFER_POOL_MIB,
-            redo_mib=REDO_MIB,
-            database_cores=database_cores,
-            say=say,
-        )
-        yield folder / CONFIG_NAME
-    finally:
+    with folder_lock(folder / "session", say):
         _remove(folder)
+        try:
+            stack.up(
+                folder,
+                shards=shards,
+                database=database,
+                partitions=partitions,
+                book=book,
+                buffer_pool_mib=BUFFER_POOL_MIB,
+                redo_mib=REDO_MIB,
+                database_cores=database_cores,
+                say=say,
+            )
+            yield folder / CONFIG_NAME
+        finally:
+            _remove(folder)
 
 
 def _remove(folder: Path) -> None:

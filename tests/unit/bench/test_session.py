@@ -1,11 +1,16 @@
 """Sessions of the benchmark."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
 
 import pytest
 
-from bench.session import use_limits
+from bench import session
+from bench.session import servers, use_limits
 from billing.errors import SettingsError
+from ops.local import stack
 
 
 def test_limits_reach_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,3 +39,22 @@ def test_wrong_limits_are_told_before_servers_start(given: dict[str, int], probl
     with pytest.raises(SettingsError) as error:
         use_limits(given)
     assert str(error.value) == problem
+
+
+def test_a_second_session_in_the_folder_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take the servers of the first for left behind, and remove them under its workers."""
+    told, running = Event(), Event()
+    monkeypatch.setattr(session, "say", lambda _: told.set())
+    monkeypatch.setattr(stack, "up", lambda *_, **__: running.set())
+
+    def second() -> bool:
+        with servers(tmp_path, 1, "mariadb", 1):
+            return running.is_set()
+
+    with ThreadPoolExecutor(1) as pool:
+        with servers(tmp_path, 1, "mariadb", 1):
+            running.clear()
+            waiting = pool.submit(second)
+            assert told.wait(20)
+            assert not running.is_set()
+        assert waiting.result(20)

@@ -1,6 +1,8 @@
 """The heap: what a worker gives back to the system, and that it still works then."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numba
@@ -9,6 +11,20 @@ import pytest
 from billing.heap import give_memory_back
 
 CODE = re.compile(r"r-xp .*/libllvmlite\.so\n(?:.*\n)*?Rss: +(\d+) kB")
+LARGE_AFTERLARGER = """
+import numpy as np
+from pathlib import Path
+from billing.heap import share_heap
+
+{first}
+larger = np.ones(30 << 20, dtype=np.uint8)
+del larger
+large = np.ones(2 << 20, dtype=np.uint8)
+at = large.ctypes.data
+del large
+maps = [line.split()[0].split("-") for line in Path("/proc/self/maps").read_text().splitlines()]
+print(any(int(start, 16) <= at < int(stop, 16) for start, stop in maps))
+"""
 
 
 def compiler_kib() -> int:
@@ -26,3 +42,11 @@ def test_the_compiler_is_forgotten_and_comes_back() -> None:
     again = numba.njit(lambda number: number * 3)
     assert again(2) == pytest.approx(6)
     assert again(2.5) == pytest.approx(7.5)
+
+
+@pytest.mark.parametrize(("first", "kept"), [("share_heap()", "False"), ("", "True")])
+def test_what_is_large_goes_back_to_the_system(first: str, kept: str) -> None:
+    """Packets would be cut from the heap once one was freed, and leave holes of millions of bytes in it."""
+    code = LARGE_AFTERLARGER.format(first=first)
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == kept
