@@ -26,6 +26,7 @@ _LINE_BYTES_MAX: Final = (
     1 << 20
 )  # longer lines are cut: sixteen times what an event may have, so still refused as too large
 _SCAN_BYTES: Final = 1 << 24
+_RECORDS_BYTES_MAX: Final = 1 << 23  # of one read, and at least one line: as much as a broker answers at a time
 _LOOK_SECONDS: Final = 0.005  # between two looks whether a file has grown
 
 
@@ -179,7 +180,11 @@ class FileReader:
         start = self._position
         offsets: list[int] = []
         payloads: list[bytes] = []
-        while len(payloads) < records_max and (self._lines or self._fill()):
+        while (
+            len(payloads) < records_max
+            and self._position - start < _RECORDS_BYTES_MAX
+            and (self._lines or self._fill())
+        ):
             length, payload = self._lines.popleft()
             if payload or not self._within_line:  # else it is the line end that the line before lacked
                 offsets.append(self._position)

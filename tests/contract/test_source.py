@@ -150,6 +150,25 @@ def test_a_compressed_file_that_is_cut_off_is_refused(tmp_path):
     asyncio.run(scenario())
 
 
+def test_a_read_of_long_lines_is_bounded(tmp_path):
+    """A worker would need gigabytes for as many lines as it takes of short ones."""
+    path = tmp_path / "log.jsonl"
+    path.write_bytes((b"x" * 999_999 + b"\n") * 20)
+
+    async def scenario():
+        source = FileSource(path, follow=False)
+        await source.open()
+        reader = source.reader()
+        await go(reader, {0: 0})
+        sizes = []
+        while len(records := await reader.read(100, WAIT_SECONDS)):
+            sizes.append(len(records))
+        await reader.close()
+        assert sizes == [9, 9, 2]
+
+    asyncio.run(scenario())
+
+
 # --- Kafka ---
 
 
