@@ -10,7 +10,7 @@ CHECKED = [
     *(f"properties/test_{name}.py" for name in ("event", "rows")),
     *(f"unit/billing/test_{name}.py" for name in ("columntext", "eights", "event", "intern", "pricing")),
     *(f"unit/billing/test_{name}.py" for name in ("rowtext", "scan")),
-    *(f"unit/rules/test_{name}.py" for name in ("memo", "pool")),
+    *(f"unit/rules/test_{name}.py" for name in ("memo", "pool", "prefix")),
 ]
 
 
