@@ -23,7 +23,7 @@ WORKERS_MAX: Final = 16
 PARTITIONS_EACH_WORKER: Final = 4  # shares stay even when a worker more or less takes part
 # What is put into the log ahead for each second of a saturated run: more than the system does today, so that it never
 # waits; the report says so when that was too little.
-PREFILL_PER_SECOND: Final = {Model.SKEWED: 110_000, Model.UNIFORM: 45_000, Model.HOT_SHARD: 140_000}
+PREFILL_PER_SECOND: Final = {Model.SKEWED: 180_000, Model.UNIFORM: 80_000, Model.HOT_SHARD: 260_000}
 
 
 @attrs.frozen

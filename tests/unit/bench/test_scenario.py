@@ -12,7 +12,7 @@ SATURATED = Scenario(Model.UNIFORM, 4, 2, "mysql", 180)
 
 def test_a_saturated_run_is_filled_for_its_whole_length():
     """Else workers would wait for events and the figure would be the generator's."""
-    assert SATURATED.events_in_log == 45_000 * 180
+    assert SATURATED.events_in_log == 80_000 * 180
     assert attrs.evolve(SATURATED, events=5_000).events_in_log == 5_000
 
 
