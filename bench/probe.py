@@ -9,6 +9,7 @@ import time
 from typing import Final
 
 import attrs
+import numpy as np
 from confluent_kafka import Producer
 
 from bench.errors import MeasureError
@@ -19,7 +20,7 @@ from billing.config.deployment import Deployment
 from billing.config.source_settings import KafkaSource
 from billing.config.store_url import MysqlUrl
 
-PROBE_SECONDS: Final = 0.05  # 20 probes a second load nothing, and make a p99 of minutes
+PROBE_SECONDS: Final = 0.05  # on average: 20 probes a second load nothing, and make a p99 of minutes
 PROBE_POLL_SECONDS: Final = 0.001  # what looking too late adds to a latency, at most, next to the query's own time
 PROBE_WAIT_SECONDS_MAX: Final = 30.0
 
@@ -42,8 +43,9 @@ class _Target:
 
 
 class Probe:
-    """Sends an event every 50 ms, to each shard in turn, and watches until it counts in a balance.
+    """Sends 20 events a second, to each shard in turn, and watches until each counts in a balance.
 
+    They are due at random (Poisson), since the load moves in steps, and others would always meet the same part of one.
     Latencies run from the moment that an event was due, which is its timestamp in Kafka too: a sender that is late
     itself hides nothing.
     """
@@ -54,6 +56,7 @@ class Probe:
         self.latencies: list[float] = []
         self.stopping = False
         self._source = source
+        self._seed = scenario.seed
         self._mark = f"{time.time_ns():x}"
         self._body = json.loads(_example(scenario))
         self._targets = [self._target(found, number) for number in range(len(found.shardmap.shards))]
@@ -75,9 +78,10 @@ class Probe:
         producer = Producer({**self._source.options, "bootstrap.servers": self._source.bootstrap, "linger.ms": 0})
         watchers = [asyncio.create_task(self._watch(target)) for target in self._targets]
         began, began_wall = time.monotonic(), time.time()
-        sent = 0
+        gaps = np.random.default_rng(self._seed)
+        sent, due = 0, 0.0
         while not self.stopping:
-            due = sent * PROBE_SECONDS
+            due += gaps.exponential(PROBE_SECONDS)
             await asyncio.sleep(max(0.0, began + due - time.monotonic()))
             target = self._targets[sent % len(self._targets)]
             body = {**self._body, "id": f"probe-{sent:012d}", "account": target.account}

@@ -74,7 +74,8 @@ def servers(
     book: None for the telecom book; database_cores: that each database may keep busy, None for all.
     Raises: LocalServerError, StackSettingError.
     """
-    with folder_lock(folder / "session", say):
+    session = folder / "session"
+    with folder_lock(session, say):
         _remove(folder)
         try:
             stack.up(
@@ -91,6 +92,7 @@ def servers(
             yield folder / CONFIG_NAME
         finally:
             _remove(folder)
+            session.rmdir()
 
 
 def _remove(folder: Path) -> None:

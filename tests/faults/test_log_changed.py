@@ -1,6 +1,7 @@
 """A log that is not the one that the cursors count: workers stop, say so in one line, and write nothing wrong."""
 
 import signal
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -15,6 +16,7 @@ from tests.fleet import PATIENCE_SECONDS, fleet_of, make_site
 BOOK = books_path() / "telecom.yaml"
 PARTITIONS = 2
 FIRST = Workload(model="skewed", seed=1, accounts=100).payloads(0, 1_000)
+ASKED_SECONDS = 1.0  # ten times as long as a broker keeps a fetch that finds nothing
 OTHERS = Workload(model="skewed", seed=2, accounts=100).payloads(0, 3_000)  # more: offsets of the first exist again
 
 
@@ -43,7 +45,8 @@ def truncate(site):
 
 
 def overrun(site):
-    """Let retention delete events that no shard has applied."""
+    """Let retention delete events that no shard has applied, nor asked for before its worker was stopped."""
+    time.sleep(ASKED_SECONDS)
     site.produce([OTHERS])
     admin = AdminClient({"bootstrap.servers": site.kafka.bootstrap})
     ends = [TopicPartition(site.topic, partition, end) for partition, end in site.log_ends().items()]
