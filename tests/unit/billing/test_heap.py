@@ -11,7 +11,7 @@ import pytest
 from billing.heap import give_memory_back
 
 CODE = re.compile(r"r-xp .*/libllvmlite\.so\n(?:.*\n)*?Rss: +(\d+) kB")
-LARGE_AFTERLARGER = """
+LARGE_AFTER_LARGER = """
 import numpy as np
 from pathlib import Path
 from billing.heap import share_heap
@@ -47,6 +47,6 @@ def test_the_compiler_is_forgotten_and_comes_back() -> None:
 @pytest.mark.parametrize(("first", "kept"), [("share_heap()", "False"), ("", "True")])
 def test_what_is_large_goes_back_to_the_system(first: str, kept: str) -> None:
     """Packets would be cut from the heap once one was freed, and leave holes of millions of bytes in it."""
-    code = LARGE_AFTERLARGER.format(first=first)
+    code = LARGE_AFTER_LARGER.format(first=first)
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == kept
