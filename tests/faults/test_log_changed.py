@@ -16,8 +16,8 @@ from tests.fleet import PATIENCE_SECONDS, fleet_of, make_site
 BOOK = books_path() / "telecom.yaml"
 PARTITIONS = 2
 FIRST = Workload(model="skewed", seed=1, accounts=100).payloads(0, 1_000)
-ASKED_SECONDS = 1.0  # ten times as long as a broker keeps a fetch that finds nothing
 OTHERS = Workload(model="skewed", seed=2, accounts=100).payloads(0, 3_000)  # more: offsets of the first exist again
+ASKED_SECONDS = 1.0  # ten times as long as a broker keeps a fetch that finds nothing
 
 
 @pytest.fixture
