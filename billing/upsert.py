@@ -110,7 +110,8 @@ def counters_packet(keys: TierKeys, dialect: Dialect) -> Packet:
         written(integers(np.arange(len(keys))), *fields, before=row),
         (
             b") SELECT k.n,CAST(t.quantity AS CHAR),t.events,CAST(t.amount AS CHAR) FROM k STRAIGHT_JOIN tiers t "
-            b"ON t.slot=k.slot AND t.account=k.account AND t.rule=k.rule AND t.period=k.period FOR UPDATE"
+            b"FORCE INDEX (PRIMARY) ON t.slot=k.slot AND t.account=k.account AND t.rule=k.rule AND t.period=k.period "
+            b"FOR UPDATE"
         ),
     )
     idle = f"SET SESSION wait_timeout={IDLE_TRANSACTION_SECONDS:d}".encode()
@@ -119,7 +120,11 @@ def counters_packet(keys: TierKeys, dialect: Dialect) -> Packet:
 
 
 def existing_query(keys: Sequence[PartKey], dialect: Dialect) -> bytes:
-    """Ask for the digests of parts, locking those that exist; STRAIGHT_JOIN keeps it to look-ups by key."""
+    """Ask for the digests of parts, locking those that exist.
+
+    STRAIGHT_JOIN and FORCE INDEX keep it to look-ups by key: MariaDB scans a table of a few rows, and so would wait for
+    rows that were not asked for, or lock them in another order than everybody else.
+    """
     return _look_up("r.digest", keys, " AND r.line=0", dialect)
 
 
@@ -146,7 +151,8 @@ def _look_up(columns: str, keys: Sequence[PartKey], more: str, dialect: Dialect)
             rows_text,
             (
                 f") SELECT r.slot,r.account,CAST(r.day AS CHAR),r.event,{columns} FROM k STRAIGHT_JOIN records r "
-                f"ON r.slot=k.slot AND r.account=k.account AND r.day=k.day AND r.event=k.event{more} FOR UPDATE"
+                "FORCE INDEX (PRIMARY) ON r.slot=k.slot AND r.account=k.account AND r.day=k.day AND r.event=k.event"
+                f"{more} FOR UPDATE"
             ).encode(),
         )
     )

@@ -36,7 +36,7 @@ from billing.api.tokens import Tokens
 from billing.config.deployment import Deployment
 
 ROUTES: Final = (ACCOUNTS, BALANCES, EVENTS, OPERATIONS, CALLER, health, index, asset)
-_KEYS_SECONDS: Final = 0.005  # after which a revoked key opens nothing
+KEYS_SECONDS: Final = 0.005  # after which a revoked key opens nothing
 _PLAIN: Final = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 
 
@@ -49,7 +49,7 @@ def application(deployment: Deployment, *, open_to_all: bool = False, load: Load
     """
     api = deployment.settings.api
     tokens = None if api.jwt is None else Tokens(api.jwt)
-    door = Door(None if open_to_all else KeyFile(api.keys, _KEYS_SECONDS), tokens)
+    door = Door(None if open_to_all else KeyFile(api.keys, KEYS_SECONDS), tokens)
     entrance = Entrance(door, api.limits)
     reads = Reads(deployment, load=load)
     gauge = FleetLoad(Newest(deployment.settings.source))

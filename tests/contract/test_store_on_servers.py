@@ -120,6 +120,23 @@ def test_existing_waits_for_a_record_in_flight(served, pipeline):
     with_store(served, scenario)
 
 
+def test_existing_does_not_wait_for_other_records(served, pipeline):
+    """A look for repeats would lock the whole table as long as it is small, and meet those who write to it."""
+
+    async def scenario(store):
+        await stands(store)
+        await applied(store, pipeline.transaction([payload("e1"), payload("e2")]))
+        await store._connection.query("BEGIN")  # noqa: SLF001 - as above
+        await store._connection.query("UPDATE records SET digest=77 WHERE event='e2'")  # noqa: SLF001 - as above
+        other = served.store(limits=Limits(lock_wait_seconds=1))
+        for void in (False, True):
+            key = PartKey(SLOT, "acme", DAY, "e1", void)
+            assert list(await other.existing([key])) == [key], void
+        await other.close()
+
+    with_store(served, scenario)
+
+
 def test_a_lock_that_never_comes_is_given_up_whole(served, pipeline):
     """A lock timeout rolls back one statement only: the rest of the batch would be committed by the next BEGIN."""
 

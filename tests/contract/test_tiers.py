@@ -245,6 +245,21 @@ def test_a_second_worker_waits_for_the_first(served, counting):
     with_store(served, scenario)
 
 
+def test_workers_that_count_for_different_accounts_do_not_wait(served, counting):
+    """Each would lock what the other needs, as long as few accounts have counters."""
+
+    async def scenario(store):
+        other = served.store(limits=Limits(lock_wait_seconds=1))
+        await claimed(store)
+        held = await served.session("BEGIN", f"INSERT INTO tiers VALUES ({ZOE},'zoe','graduated',{HOUR},15,1,15.5)")
+        assert await other.apply(counting.transaction([payload("a", quantity=10)])) == Applied()
+        await held.query("COMMIT")
+        held.close()
+        await other.close()
+
+    with_store(served, scenario)
+
+
 def test_a_worker_that_is_gone_between_the_packets_gives_its_counters_back(served, counting, monkeypatch):
     """An account would be locked for eight hours by a machine that lost its power at the wrong moment."""
     monkeypatch.setattr(upsert, "IDLE_TRANSACTION_SECONDS", 1)

@@ -186,8 +186,8 @@ def test_counters_are_made_locked_and_read_in_one_packet():
     rest = (
         " ON DUPLICATE KEY UPDATE events=tiers.events;WITH k(n,slot,account,rule,period) AS (VALUES "
         f"{{0}}(0,5,'acme','api',{HOUR}),{{0}}(1,6,'zoe','sms',-3600)) SELECT k.n,CAST(t.quantity AS CHAR),t.events,"
-        "CAST(t.amount AS CHAR) FROM k STRAIGHT_JOIN tiers t ON t.slot=k.slot AND t.account=k.account AND t.rule=k.rule"
-        " AND t.period=k.period FOR UPDATE"
+        "CAST(t.amount AS CHAR) FROM k STRAIGHT_JOIN tiers t FORCE INDEX (PRIMARY) ON t.slot=k.slot"
+        " AND t.account=k.account AND t.rule=k.rule AND t.period=k.period FOR UPDATE"
     )
     for dialect, row in ((Dialect.MYSQL, "ROW"), (Dialect.MARIADB, "")):
         planned = counters_packet(KEYS, dialect)
@@ -331,7 +331,7 @@ def test_parts_are_looked_up_by_primary_key(pipeline):
     rows = "(5,'acme','2026-01-01','e1'),{}(6,'zoe','2026-01-01','acme e1')"
     tail = (
         ") SELECT r.slot,r.account,CAST(r.day AS CHAR),r.event,r.digest FROM k STRAIGHT_JOIN records r"
-        " ON r.slot=k.slot AND r.account=k.account AND r.day=k.day AND r.event=k.event AND r.line=0 FOR UPDATE"
+        " FORCE INDEX (PRIMARY) ON r.slot=k.slot AND r.account=k.account AND r.day=k.day AND r.event=k.event AND r.line=0 FOR UPDATE"
     )
     head = "WITH k(slot,account,day,event) AS (VALUES "
     assert existing_query(keys, Dialect.MYSQL).decode() == head + "ROW" + rows.format("ROW") + tail
