@@ -20,12 +20,13 @@ from billing.event import Rejected
 from billing.fold import Transaction
 from billing.literal import hexadecimal, literal
 from billing.moment import day_text
+from billing.order import ranked
 from billing.rows import BalanceColumns, RecordColumns, RollupColumns
 from billing.rowtext import Field, decimals, integers, literals, written
 from billing.tail import Tail
 from billing.texts import Pool, Texts
 from billing.tiers import TierColumns, TierKeys
-from rules.columns import Dictionary
+from rules.columns import Dictionary, texts_of
 
 _DETAIL_BYTES_MAX: Final = 512
 # A worker that is gone or stopped between two packets must not lock its accounts for the server's own eight hours;
@@ -221,7 +222,7 @@ def _guard(transaction: Transaction) -> str:
 
 
 def _records(rows: RecordColumns) -> _Text:
-    tail = rows.tail.astype(np.int64, copy=False)
+    shared: Mapping[str, Texts] = rows.tails.derived_of_all(_shared)
     columns = {
         "slot": integers_at(rows.slot),
         "account": literals_at(rows.account),
@@ -230,7 +231,7 @@ def _records(rows: RecordColumns) -> _Text:
         "line": integers_at(rows.line),
         "time_us": integers_at(rows.time_us),
         "digest": integers_at(rows.digest),
-        **{name: literals_at(Texts(rows.tails.derived_of_all(pool), tail)) for name, pool in _TAIL_POOLS.items()},
+        **{name: literals_at(Texts(texts.pool, texts.rows[rows.tail])) for name, texts in shared.items()},
         "quantity": decimals_at(rows.quantity),
         "amount": decimals_at(rows.amount),
         "kept": literals_at(rows.kept),
@@ -238,28 +239,16 @@ def _records(rows: RecordColumns) -> _Text:
     return _insert("records", columns, len(rows))
 
 
-def _products(tails: Dictionary[Tail]) -> Pool:
-    return Pool.of_list([tail.product for tail in tails])
-
-
-def _rules(tails: Dictionary[Tail]) -> Pool:
-    return Pool.of_list([tail.rule for tail in tails])
-
-
-def _currencies(tails: Dictionary[Tail]) -> Pool:
-    return Pool.of_list([tail.currency for tail in tails])
-
-
-def _book_versions(tails: Dictionary[Tail]) -> Pool:
-    return Pool.of_list([f"{tail.book_version:d}" for tail in tails])
-
-
-_TAIL_POOLS: Final = {
-    "product": _products,
-    "rule": _rules,
-    "currency": _currencies,
-    "book_version": _book_versions,
-}
+def _shared(tails: Dictionary[Tail]) -> Mapping[str, Texts]:
+    """Return the columns that tails tell, of each tail the texts as records have them, distinct ones once."""
+    columns = {
+        "product": [tail.product for tail in tails],
+        "rule": [tail.rule for tail in tails],
+        "currency": [tail.currency for tail in tails],
+        "book_version": [f"{tail.book_version:d}" for tail in tails],
+    }
+    distinct = {name: ranked(texts_of(texts)) for name, texts in columns.items()}
+    return {name: Texts(Pool.of(texts), place) for name, (texts, place) in distinct.items()}
 
 
 def _credits(rows: Sequence[CreditRow]) -> str:

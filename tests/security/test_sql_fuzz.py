@@ -47,8 +47,8 @@ BYTES = [b"\xbf'", b"\xbf\\", b"\x81'", b"\xff\xfe", b"\x00'\x00", b"\xe5'", b"\
 # What a packet may hold besides words of its own: hex, harmless quoted text and numbers.
 VALUE = re.compile(rb"x'(?:[0-9a-f]{2})*'|'[ -&(-\[\]-~]*'|(?<![\w@])-?\d+(?:\.\d+)?(?!\w)")
 
-# A column, whose values are all in one literal; where each is in it may be two columns of numbers.
-COLUMN = re.compile(rb"SUBSTR\(_binary \?,(?:n\*)?\?,\?\)")
+# A column, whose values are all in one literal, or one for each of a few; where each is may be columns of numbers.
+COLUMN = re.compile(rb"_binary \?|SUBSTR\(\?,(?:n\*)?\?,\?\)|RTRIM\(\?\)|ELT\(\?(?:,\?)+\)")
 
 pieces = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=8), st.text("'\"\\\0;- ", max_size=8))
 texts = st.lists(pieces, min_size=1, max_size=4).map("".join)
@@ -68,7 +68,10 @@ class Rows:
     payloads: Sequence[bytes]
 
 
-rows = st.builds(Rows, st.lists(texts, min_size=1, max_size=12), st.lists(blobs, min_size=1, max_size=4))
+repeated = st.builds(
+    list.__mul__, st.lists(texts, min_size=1, max_size=12), st.sampled_from([1, 5])
+)  # few, or many times
+rows = st.builds(Rows, repeated, st.lists(blobs, min_size=1, max_size=4))
 
 
 def transaction(given_rows: Rows, log: str) -> Transaction:
@@ -158,7 +161,10 @@ def written(given_rows: Rows, log: str, dialect: Dialect) -> Iterator[bytes]:
 
 def words(text: bytes) -> bytes:
     """Return what is left of a text without its values."""
-    return COLUMN.sub(b"?", COLUMN.sub(b"?", VALUE.sub(b"?", text)))
+    left = VALUE.sub(b"?", text)
+    while (shorter := COLUMN.sub(b"?", left)) != left:
+        left = shorter
+    return left
 
 
 @examples(40)
