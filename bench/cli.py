@@ -3,6 +3,7 @@
 Owns the options and their defaults. Must not know how anything is measured.
 """
 
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -273,6 +274,7 @@ def _compare_books(events: int, repeats: int, rules: int, prefixes: int, json: P
 
 def main() -> None:
     """Run one command; exit with 0 (done), 1 (a check failed) or 2 (wrong usage or configuration)."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: servers and workers end with the command
     try:
         result = app(sys.argv[1:], exit_on_error=False, print_error=False)
     except CycloptsError as error:

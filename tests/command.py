@@ -73,14 +73,14 @@ def start(*arguments: str, folder: Path, **more: str) -> subprocess.Popen[str]:
     )
 
 
-def finish(process: subprocess.Popen[str]) -> Done:
-    """Wait for a command's end."""
+def finish(process: subprocess.Popen[str], seconds: float = WAIT_SECONDS) -> Done:
+    """Wait for a command's end, which must come in so many seconds."""
     try:
-        out, err = process.communicate(timeout=WAIT_SECONDS)
+        out, err = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         out, err = process.communicate()
-        raise AssertionError(f"still running after {WAIT_SECONDS} s: {out}{err}") from None
+        raise AssertionError(f"still running after {seconds} s: {out}{err}") from None
     return Done(process.returncode, out, err)
 
 

@@ -4,26 +4,41 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from bench.planning.measured import read
+from tests.command import finish, stop, until
 from tests.fleet import ROOT
 from tests.planned import capacity, measurements
+
+RUN_SECONDS = 300  # a run that takes longer hangs
 
 
 def bench(folder, *options, kind="run"):
     """Run it on servers of its own and return (text, document)."""
     figures = folder / "figures.json"
+    done = finish(begun(folder, "--json", str(figures), *options, kind=kind), RUN_SECONDS)
+    assert done.code == 0, done
+    assert_nothing_is_left(folder)
+    return done.out, json.loads(figures.read_text())
+
+
+def begun(folder, *options, kind="run"):
+    """Begin it on servers of its own."""
     command = [sys.executable, "-c", "from bench.cli import main; main()", kind, "--dir", str(folder / "stack")]
-    done = subprocess.run(
-        [*command, "--json", str(figures), *options], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    left = [path.suffix for path in (folder / "stack").iterdir()]
-    assert set(left) == {".log"}  # else every run would leave gigabytes behind
-    return done.stdout, json.loads(figures.read_text())
+    return subprocess.Popen([*command, *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def assert_nothing_is_left(folder):
+    """Check that no server or worker goes on, and no gigabytes stay."""
+    assert {path.suffix for path in (folder / "stack").iterdir()} == {".log"}
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has just ended
+            assert str(folder).encode() not in path.read_bytes(), path.read_bytes()
 
 
 def test_a_saturated_run_is_measured_and_audited(tmp_path):
@@ -54,6 +69,14 @@ def test_a_saturated_run_is_measured_and_audited(tmp_path):
     assert model.levels[0].writers == 2
     assert model.batch > 1
     assert model.bytes_per_event > 0
+
+
+def test_a_run_that_is_ended_ends_its_servers_and_workers(tmp_path):
+    """Whoever stops a job would find four databases and two workers that go on for ever."""
+    run = begun(tmp_path, "--shards", "1", "--workers", "1", "--seconds", "60", "--events", "300000")
+    until(run, said=["measuring"])
+    assert stop(run).code == 130
+    assert_nothing_is_left(tmp_path)
 
 
 def test_an_open_loop_run_measures_latency(tmp_path):
