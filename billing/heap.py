@@ -15,23 +15,27 @@ import pyarrow as pa
 _COMPILER: Final = "/libllvmlite.so"
 _MADV_DONTNEED: Final = 4  # madvise(2)
 _M_ARENA_MAX: Final = -8  # mallopt(3)
+_M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 _MALLOC_ARENAS: Final = 2  # glibc makes one for each thread otherwise, and none gives back what another could use
 _MAPPED_BYTES: Final = 1 << 20  # packets of millions of bytes in the heap leave holes that nothing else fits
+_FREE_BYTES: Final = 32 << 20  # at the end of the heap: what one read frees, the next one takes
 
 
 def share_heap() -> None:
     """Keep one heap, in few arenas, and what is large out of it; other C libraries than glibc have no mallopt(3).
 
     What is mapped goes back to the system when it is freed. Left alone, glibc raises the size from which it maps to the
-    largest that was freed, up to 32 MiB. An allocator of Arrow's own would keep for itself what it has once had: 24 MiB
-    for the 5 that are in use at a time.
+    largest that was freed, up to 32 MiB, and with it how much may be free at the end of the heap, which is 128 KiB once
+    the size is set: too little for pages not to go back and forth with every read. An allocator of Arrow's own would
+    keep for itself what it has once had: 24 MiB for the 5 that are in use at a time.
     """
     pa.set_memory_pool(pa.system_memory_pool())
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_ARENA_MAX, _MALLOC_ARENAS)
         mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _FREE_BYTES)
 
 
 def give_memory_back() -> None:
