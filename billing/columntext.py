@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from billing.eights import EIGHT, POWERS, Bytes, copy, put_digits
 from billing.literal import HARMLESS, hexadecimal
-from billing.rows import decimal_texts
+from billing.rows import decimal_text, decimal_texts
 from billing.rowtext import INT64_PLACES, are_harmless
 from billing.texts import Texts
 from rules.columns import Decimals, Int32s, Int64s
@@ -83,7 +83,7 @@ def _numbers(column: NDArray[Any], scale: int) -> Expression:
     """Write each number, int64 or uint64, with as many digits as the longest, and room for a sign if there is one."""
     low, high = _range(column)
     if low == high:
-        return (b"_binary '%s'" % decimal_texts(Decimals(column[:1], scale))[0].encode(),)
+        return (b"_binary '%s'" % decimal_text(int(low), scale).encode(),)
     sign, digits = int(low < 0), max(len(str(max(-low, high))), scale + 1)
     width = sign + digits + int(scale > 0)
     letters = np.empty(width - 1 + len(column) * width + EIGHT, dtype=np.uint8)

@@ -202,6 +202,12 @@ def decimal_texts(column: Decimals) -> list[str]:
     return list(map(_texts(column.scale).__getitem__, column.units.tolist()))
 
 
+def decimal_text(units: int, scale: int) -> str:
+    """Render one decimal as `decimal_texts` does."""
+    whole, fraction = divmod(abs(units), 10**scale)
+    return f"{'-' if units < 0 else ''}{whole}" + (f".{fraction:0{scale}d}" if scale else "")
+
+
 class _Texts(dict[int, str]):
     """The texts of numbers of units, made when first asked for."""
 
@@ -211,9 +217,7 @@ class _Texts(dict[int, str]):
     def __missing__(self, units: int) -> str:
         if len(self) >= _TEXTS_MAX:
             self.clear()
-        whole, fraction = divmod(abs(units), 10**self._scale)
-        text = f"{'-' if units < 0 else ''}{whole}" + (f".{fraction:0{self._scale}d}" if self._scale else "")
-        self[units] = text
+        text = self[units] = decimal_text(units, self._scale)
         return text
 
 
