@@ -64,7 +64,7 @@ def literals_at(column: Texts | pa.StringArray | pa.DictionaryArray) -> Expressi
     texts = Texts.of(column)
     letters, bounds, rows = texts.pool.letters, texts.pool.bounds, texts.rows
     numbers, used = np.empty(len(rows), dtype=np.int64), np.empty(_FEW, dtype=np.int64)
-    few = _number(rows, np.empty((2, _REMEMBERED + 1), dtype=np.int64), used, numbers)
+    few = _numbered(rows, np.empty((2, _REMEMBERED + 1), dtype=np.int64), used, numbers)
     if few == 1 or 0 < few * _ROWS_EACH <= len(rows):
         choice = _listed(letters, bounds, used[:few])
         return (choice,) if few == 1 else (b"ELT(", *_numbers(numbers, 0), b",", choice, b")")
@@ -157,7 +157,7 @@ def _write_numbers(out: Bytes, width: int, column: Int64s, sign: int, scale: int
 
 
 @compiled
-def _number(rows: Int64s, memory: Int64s, used: Int64s, numbers: Int64s) -> int:
+def _numbered(rows: Int64s, memory: Int64s, used: Int64s, numbers: Int64s) -> int:
     """Give the rows of a pool numbers as they come, from 1 on; returns how many, 0 for none or more than `used` has.
 
     memory: int64[2, 256], room for rows that were met lately and their numbers; used: set to the row of each number.
