@@ -95,10 +95,10 @@ def counters_packet(keys: TierKeys, dialect: Dialect) -> Packet:
 
     A counter that is not there is made, so that there is something to lock: of two workers that use one for the first
     time, the second waits. `ON DUPLICATE KEY UPDATE` takes the exclusive lock at once; `INSERT IGNORE` would take a
-    shared one, and two workers that hold it could never write. Counters are read by key: MariaDB would scan a table of a
-    few rows, and so lock counters that were not asked for, in another order than everybody else. The last result has a
-    row a counter: its place in `keys`, quantity and amount as text, events. If the second packet does not come in time,
-    the server ends the session, and with it the transaction.
+    shared one, and two workers that hold it could never write. Counters are read by key (`FORCE INDEX`): MariaDB would
+    scan a table of a few rows, and so lock some that were not asked for, in another order than everybody else. The last
+    result has a row a counter: its place in `keys`, quantity and amount as text, events. If the second packet does not
+    come in time, the server ends the session, and with it the transaction.
     """
     row = "ROW" if dialect is Dialect.MYSQL else ""
     fields, zero = _tier_key(keys), integers(np.zeros(len(keys), dtype=np.int64))
