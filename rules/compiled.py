@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from rules.machine_code import kept
+
 _Function = TypeVar("_Function", bound=Callable[..., object])
 # Without reference counts: no compiled function makes an array, and counting takes half of the time of short calls.
 _OPTIONS: Final[Mapping[str, Any]] = {"_nrt": False, "forceinline": True}
@@ -21,7 +23,8 @@ _OPTIONS: Final[Mapping[str, Any]] = {"_nrt": False, "forceinline": True}
 def compiled(function: _Function) -> _Function:
     """Compile a function when it is first called, and keep the machine code on disk where there is a place for it."""
     try:
-        made = numba.njit(cache=True, **_OPTIONS)(function)
+        with kept():
+            made = numba.njit(cache=True, **_OPTIONS)(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
         made = numba.njit(**_OPTIONS)(function)
     return cast("_Function", made)

@@ -1,0 +1,66 @@
+"""Machine code on disk: it is of all that it was made of, and who needs some that is not there can tell."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+RATE = "RATE = {rate}\n"
+STEP = """
+from parcel.rate import RATE
+from rules.compiled import compiled
+
+
+@compiled
+def step(number):
+    return number * RATE {more}
+"""
+LOOP = """
+from parcel.step import step
+from rules.compiled import compiled
+
+
+@compiled
+def total(count):
+    whole = 0
+    for number in range(count):
+        whole += step(number)
+    return whole
+"""
+
+
+def total(folder: Path) -> tuple[int, bool]:
+    """Return the sum of a new process, which first asks whether the machine code is there, and whether it was."""
+    asked = (
+        "from parcel.loop import total\n"
+        "from rules.machine_code import is_ready\n"
+        "print(is_ready(lambda: total(4)), total(4))"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{folder}", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([sys.executable, "-c", asked], env=environment, capture_output=True, text=True, check=True)
+    there, found = done.stdout.split()
+    return int(found), there == "True"
+
+
+@pytest.fixture
+def parcel(tmp_path: Path) -> Path:
+    """Return a package whose loop takes a step from another module, and that a rate from a third."""
+    package = tmp_path / "parcel"
+    package.mkdir()
+    for name, text in (("__init__", ""), ("rate", RATE.format(rate=2)), ("step", STEP.format(more="")), ("loop", LOOP)):
+        (package / f"{name}.py").write_text(text)
+    return package
+
+
+def test_code_is_kept_until_anything_in_it_changes(parcel: Path) -> None:
+    """Otherwise an upgrade goes on with steps and constants of before, whose file is not that of the loop."""
+    assert total(parcel.parent) == (12, False)
+    assert total(parcel.parent) == (12, True)
+    (parcel / "step.py").write_text(STEP.format(more="+ 1"))
+    assert total(parcel.parent) == (16, False)
+    (parcel / "rate.py").write_text(RATE.format(rate=3))
+    assert total(parcel.parent) == (22, False)
+    assert total(parcel.parent) == (22, True)
