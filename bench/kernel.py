@@ -9,30 +9,19 @@ from typing import Final
 
 import attrs
 import msgspec
-import numpy as np
 
-from billing.batch import Slice, Span, route_charges
-from billing.cursor import Standing
-from billing.effects import Apply, ClaimCursors, Effect
-from billing.engine import MAIN, Engine
+from billing.batch import Slice, route_charges
 from billing.event import Decoder
-from billing.fold import Transaction, fold
-from billing.limits import Limits
-from billing.ports import Applied, Records
+from billing.fold import fold
 from billing.pricing import charge
-from billing.tiers import used_of
-from billing.upsert import Dialect, counters_packet, packet
+from billing.rehearsal import LIMITS, LOG, SHARDS, reads, rendered, settled, shardmap
 from generators.population import Model
 from generators.workload import Workload
 from rules import books_path
 from rules.load import load
 from rules.pricer import Pricer
-from sharding.shardmap import ShardMap
 
-SHARDS: Final = 4
 EVENTS: Final = 100_000  # of one repeat: a quarter of a second or more, against a clock of microseconds
-LOG: Final = "kernels"
-_LIMITS: Final = Limits()
 
 
 @attrs.frozen
@@ -89,30 +78,30 @@ def stages(bodies: Sequence[bytes], priced_by: Pricer) -> list[Stage]:
     The cuts are those of a loaded worker: polls and batches of the size that the limits allow.
     """
     decoder = Decoder(priced_by.book.attributes, priced_by.book.payers)
-    shardmap = _shardmap()
-    polls = _polls(bodies)
+    map_of_shards = shardmap()
+    polls = reads(bodies)
     decoded = [decoder.decode(poll.partition, poll.offset, poll.payload) for poll in polls]
     charged = [charge(events, priced_by) for events, _ in decoded]
     routed = [
-        route_charges(poll.spans, charges, (), shardmap) for poll, (charges, _) in zip(polls, charged, strict=True)
+        route_charges(poll.spans, charges, (), map_of_shards) for poll, (charges, _) in zip(polls, charged, strict=True)
     ]
     batches = [batch for shard in range(SHARDS) for batch in _batches([slices[shard] for slices in routed])]
-    book, version = priced_by.book, shardmap.version
+    book, version = priced_by.book, map_of_shards.version
     folded = [fold(batch, book, LOG, version, {}, {}) for batch in batches]
-    settled = [_settled(transaction) for transaction in folded]
+    done = [settled(transaction) for transaction in folded]
     return [
         Stage("decode", lambda: [decoder.decode(one.partition, one.offset, one.payload) for one in polls]),
         Stage("price", lambda: [charge(events, priced_by) for events, _ in decoded]),
         Stage(
             "route",
             lambda: [
-                route_charges(poll.spans, charges, (), shardmap)
+                route_charges(poll.spans, charges, (), map_of_shards)
                 for poll, (charges, _) in zip(polls, charged, strict=True)
             ],
         ),
         Stage("fold", lambda: [fold(batch, book, LOG, version, {}, {}) for batch in batches]),
-        Stage("settle", lambda: [_settled(transaction) for transaction in folded]),
-        Stage("render", lambda: [_bytes(*pair) for pair in zip(folded, settled, strict=True)]),
+        Stage("settle", lambda: [settled(transaction) for transaction in folded]),
+        Stage("render", lambda: [rendered(*pair) for pair in zip(folded, done, strict=True)]),
     ]
 
 
@@ -122,67 +111,10 @@ def yardstick(bodies: Sequence[bytes]) -> None:
         msgspec.json.decode(body)
 
 
-def whole_path(bodies: Sequence[bytes], priced_by: Pricer) -> int:
-    """Run the engine over all events, shards that agree at once at the other end; returns the bytes of SQL text."""
-    engine = Engine(LOG, _shardmap(), priced_by, _LIMITS)
-    sent_bytes = _answered(engine, engine.own({0: 0}, 0))
-    for poll in _polls(bodies):
-        sent_bytes += _answered(engine, engine.records(MAIN, poll, 0))
-    sent_bytes += _answered(engine, engine.stop(0))
-    assert engine.progress() == {0: len(bodies)}, "the path ends when every shard has everything"
-    return sent_bytes
-
-
-def _answered(engine: Engine, effects: Sequence[Effect]) -> int:
-    """Execute effects as a worker would whose shards need no time; returns the bytes of the packets."""
-    size = 0
-    waiting = list(effects)
-    while waiting:
-        effect = waiting.pop(0)
-        if isinstance(effect, ClaimCursors):
-            claim = effect.claim
-            standing = Standing(claim.starts, claim.map_version, claim.book_version)
-            waiting += engine.claimed(effect.shard, standing, 0)
-        elif isinstance(effect, Apply):
-            size += _bytes(effect.transaction, _settled(effect.transaction))
-            waiting += engine.applied(effect.shard, Applied(), 0)
-    return size
-
-
-def _shardmap() -> ShardMap:
-    return ShardMap.even([f"shard-{number}" for number in range(SHARDS)])
-
-
-def _polls(bodies: Sequence[bytes]) -> list[Records]:
-    polls = []
-    for start in range(0, len(bodies), _LIMITS.poll_events_max):
-        body = bodies[start : start + _LIMITS.poll_events_max]
-        stop = start + len(body)
-        spans = {0: Span(start, stop)}
-        polls.append(Records(np.zeros(len(body), dtype=np.int32), np.arange(start, stop, dtype=np.int64), body, spans))
-    return polls
-
-
 def _batches(pieces: Sequence[Slice]) -> list[Slice]:
     batches = []
     rest: Slice | None = Slice.concat(pieces)
     while rest is not None:
-        batch, rest = rest.split(_LIMITS.batch_events_max)
+        batch, rest = rest.split(LIMITS.batch_events_max)
         batches.append(batch)
     return batches
-
-
-def _settled(transaction: Transaction) -> Transaction:
-    """Settle a transaction as for accounts that have used nothing."""
-    if transaction.draft is None:
-        return transaction
-    nothing = [0] * len(transaction.draft.counted.keys)
-    return transaction.settled(used_of(nothing, nothing, nothing))
-
-
-def _bytes(folded: Transaction, settled: Transaction) -> int:
-    """Render every packet of a transaction; returns their bytes."""
-    size = len(packet(settled, Dialect.MARIADB, _LIMITS.quarantine_payload_bytes_max).text)
-    if folded.draft is not None:
-        size += len(counters_packet(folded.draft.counted.keys, Dialect.MARIADB).text)
-    return size

@@ -32,6 +32,7 @@ from billing.cli.setup import Deployment, deployment
 from billing.cli.shards import audit_all
 from billing.config.source_settings import KafkaSource
 from billing.config.store_url import MysqlUrl
+from billing.rehearsal import rehearse
 from generators.population import Model
 from generators.producer import key_of, no_key, produce
 from generators.workload import BLOCK_EVENTS
@@ -51,7 +52,7 @@ def kernel_times(model: Model, events: int, repeats: int, book: Path | None = No
     """Time the stages of the pure path, the whole and the yardstick, in CPU seconds, without garbage collection."""
     bodies, pricer = kernel.payloads(model, events), kernel.pricer(book)
     stages = {stage.name: _cpu_seconds(stage.work, repeats) for stage in kernel.stages(bodies, pricer)}
-    whole = _cpu_seconds(lambda: kernel.whole_path(bodies, pricer), repeats)
+    whole = _cpu_seconds(lambda: rehearse(bodies, pricer), repeats)
     return KernelTimes(model, events, stages, whole, _cpu_seconds(lambda: kernel.yardstick(bodies), repeats))
 
 
@@ -64,7 +65,7 @@ def scale_times(model: Model, events: int, repeats: int, rules: int, prefixes: i
         pricers = kernel.pricer(scale.write_book(Path(small), scale.RULES_MIN, scale.PREFIXES_MIN)), kernel.pricer(path)
     pairs: list[tuple[float, float]] = []
     for repeat in range(repeats + 1):
-        seconds = {pricer: _cpu_seconds(partial(kernel.whole_path, bodies, pricer), 1)[0] for pricer in pricers}
+        seconds = {pricer: _cpu_seconds(partial(rehearse, bodies, pricer), 1)[0] for pricer in pricers}
         if repeat:
             pairs.append((seconds[pricers[0]], seconds[pricers[1]]))
     return ScaleTimes(model, events, rules, prefixes, load_seconds, tuple(pairs))

@@ -19,6 +19,7 @@ from typing import Final
 from bench.errors import MeasureError
 from bench.figures import TAKEN_BY_HOST, WHOLE_MACHINE
 from bench.report import Machine
+from billing.cli.work import make_ready
 from ops.local import stack
 from ops.local.errors import StackMissingError
 from ops.local.process import free_port, port_is_free
@@ -60,6 +61,7 @@ class Workers:
     """`billing run` with its children, their log and their metrics ports."""
 
     def __init__(self, config: Path, count: int) -> None:
+        make_ready()  # a compiler's time and memory are not the workers'
         self.ports = _adjoining_ports(count)
         self.log_path = config.with_name("bench-workers.log")
         environment = {**os.environ, "BILLING_METRICS_PORT": str(self.ports[0])}

@@ -53,6 +53,7 @@ for _path in (
     "closing:close",
 ):  # fmt: skip
     app.command(f"billing.cli.{_path}")
+app.command("billing.cli.work:compile_", name="compile")
 for _group, _help, _paths in (
     (
         "keys", "Make and revoke the keys of the HTTP API.",

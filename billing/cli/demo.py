@@ -18,7 +18,7 @@ from billing.adapters import workload_of
 from billing.adapters.sql import run as run_sql
 from billing.cli.setup import Deployment, command, counted, deployment, err, out, plain
 from billing.cli.shards import audit_all, init
-from billing.cli.work import work
+from billing.cli.work import make_ready, work
 from billing.config import source_settings
 from billing.errors import SettingsError
 from billing.reads.balance import Balance, ChargeRow, gather, read_balances_of_all, read_top_charges
@@ -59,6 +59,7 @@ def demo(
     assert isinstance(found.settings.source, source_settings.GeneratorSource), "the demo writes its own settings"
     out.print(f"[bold]billing demo[/]: {events:,} {model} events, {shards} SQLite shards")
     init(config)
+    make_ready()
     started = time.perf_counter()
     work(found, until_end=True)
     seconds = time.perf_counter() - started

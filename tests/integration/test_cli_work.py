@@ -1,6 +1,7 @@
 """Commands that write: bad input, repeated and interrupted runs, quarantine and its way back, on SQLite shards."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -87,6 +88,35 @@ def test_running_twice_bills_once(tmp_path: Path) -> None:
     for _ in range(2):
         assert billing("run", "--until-end", folder=tmp_path).code == 0
         assert audited(tmp_path) == {"events": SOUND, "duplicates": 0, "quarantined": 0, "amount": PRICE * SOUND}
+
+
+def test_a_worker_compiles_once_before_it_begins(tmp_path: Path) -> None:
+    """Otherwise it is deaf for half a minute once it has joined, and keeps a compiler's memory for good."""
+    deployment(tmp_path, list(map(event, range(SOUND))))
+    kept = tmp_path / "machine-code"
+    for compiles in (True, False):
+        run = billing("run", "--until-end", folder=tmp_path, NUMBA_CACHE_DIR=str(kept))
+        said = [json.loads(line)["event"] for line in run.err.splitlines()]
+        assert run.code == 0, run
+        assert said == ["compiling"] * compiles + ["partitions assigned", "stopped"]
+        loops = sorted(path.name for path in kept.rglob("*.nbc"))
+        assert loops
+        assert billing("compile", folder=tmp_path, NUMBA_CACHE_DIR=str(kept)).code == 0
+        assert sorted(path.name for path in kept.rglob("*.nbc")) == loops
+    assert audited(tmp_path) == {"events": SOUND, "duplicates": 0, "quarantined": 0, "amount": PRICE * SOUND}
+
+
+def test_a_worker_that_compiles_can_be_stopped(tmp_path: Path) -> None:
+    """Otherwise who takes it back waits for half a minute, or leaves a compiler behind."""
+    deployment(tmp_path, [event(0)])
+    worker = start("run", folder=tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "machine-code"))
+    until(worker, said=["compiling"])
+    children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children")
+    while not (compiler := children.read_text().split()):
+        time.sleep(0.01)
+    assert stop(worker).code == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(compiler[0]), 0)
 
 
 def test_a_run_takes_back_what_an_earlier_run_billed(tmp_path: Path) -> None:

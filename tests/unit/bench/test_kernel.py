@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench import kernel
+from billing.rehearsal import SHARDS, rehearse
 from generators.population import Model
 
 BOOKS = Path(kernel.__file__).with_name("books")
@@ -18,8 +19,8 @@ def test_the_stages_are_the_path_and_the_whole_bills_every_event(model, book):
     stages = kernel.stages(bodies, pricer)
     assert [stage.name for stage in stages] == ["decode", "price", "route", "fold", "settle", "render"]
     rendered = stages[-1].work()
-    assert len(rendered) == kernel.SHARDS
-    assert kernel.whole_path(bodies, pricer) == sum(rendered)
+    assert len(rendered) == SHARDS
+    assert rehearse(bodies, pricer) == sum(rendered)
 
 
 def test_the_two_books_differ_in_their_usage_prices_only():
