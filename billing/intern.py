@@ -71,9 +71,9 @@ class Interner:
                 bounds = self._bounds[number, before : count + 1]
                 offsets = (bounds - bounds[0]).astype(np.int32)
                 self._used[number] = int(bounds[-1])
-                letters = self._pool[number, bounds[0] : bounds[-1]]
+                letters = self._pool[number, bounds[0] : bounds[-1]].copy()  # the pool is filled anew, batches may wait
                 texts = pa.StringArray.from_buffers(count - before, pa.py_buffer(offsets), pa.py_buffer(letters))
-                dictionary.extend_by(texts)
+                dictionary.extend(texts)
         return [Coded(codes[column], self.dictionaries[at]) for column, at in enumerate(self._dictionary_of.tolist())]
 
     def _reserve(self, texts: int, size_bytes: int) -> None:

@@ -11,15 +11,15 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from billing.eights import Bytes, copy
+from billing.eights import EIGHT, HIGHS, Bytes, below, copy, eight, eightfold, equal
 from billing.event import Events
-from rules.columns import Int32s, Int64s, stacked
+from rules.columns import Int32s, Int64s, stacked, texts_of
 from rules.compiled import compiled, item, put, text_buffers
 
 KEPT_BYTES_MAX: Final = 4_096  # width of records.kept
-_LINE_END: Final = 10
+_BLANK, _QUOTE, _BACKSLASH = map(ord, ' "\\')
+_BLANKS, _QUOTES, _BACKSLASHES = map(eightfold, ' "\\')
 _NOTHING: Final = pa.array([], type=pa.string())
-_encode_lines = msgspec.json.Encoder().encode_lines
 
 
 def kept_texts(events: Events, names: Sequence[str]) -> pa.StringArray:
@@ -78,29 +78,46 @@ def _write_objects(letters: Bytes, bounds: Int32s, codes: Int32s, firsts: Int64s
 @lru_cache(maxsize=1_024)  # the same function each time, by which a dictionary knows what it has computed
 def _labelled(name: str) -> Callable[[Sequence[str]], pa.StringArray]:
     """Return what renders values of one attribute as members of a JSON object, each with a comma in front."""
-    label = np.frombuffer(b"," + msgspec.json.encode(name) + b":", dtype=np.uint8)
+    label = np.frombuffer(b"," + msgspec.json.encode(name) + b':"', dtype=np.uint8)
 
     def members(values: Sequence[str]) -> pa.StringArray:
-        lines = np.frombuffer(_encode_lines(values), dtype=np.uint8)
-        out = np.empty(len(lines) + len(values) * (len(label) - 1), dtype=np.uint8)
+        letters, bounds = text_buffers(texts_of(values))
+        if not _are_as_in_json(letters[bounds[0] : bounds[-1]]):
+            escaped = [msgspec.json.encode(value)[1:-1].decode() for value in values]
+            letters, bounds = text_buffers(pa.array(escaped, type=pa.string()))
+        out = np.empty(bounds[-1] - bounds[0] + len(values) * (len(label) + 1), dtype=np.uint8)
         ends = np.zeros(len(values) + 1, dtype=np.int32)
-        _write_members(lines, label, out, ends)
+        _write_members(letters, bounds, label, out, ends)
         return pa.StringArray.from_buffers(len(values), pa.py_buffer(ends), pa.py_buffer(out))
 
     return members
 
 
 @compiled
-def _write_members(lines: Bytes, label: Bytes, out: Bytes, ends: Int32s) -> None:
-    """Write the label and then the text of each line, of which each has an end and no other control character."""
-    into, at = 0, 0
-    for row in range(1, len(ends)):
-        into = copy(out, into, label, 0, len(label))
-        while item(lines, at) != _LINE_END:
-            put(out, into, item(lines, at))
-            into, at = into + 1, at + 1
+def _are_as_in_json(letters: Bytes) -> bool:
+    """Tell whether no byte has to be escaped between the quotes of a JSON text."""
+    marks, at = np.uint64(0), 0
+    while at + EIGHT <= len(letters):
+        some = eight(letters, at)
+        marks |= below(some, _BLANKS) | equal(some, _QUOTES) | equal(some, _BACKSLASHES)
+        at += EIGHT
+    while at < len(letters):
+        letter = item(letters, at)
+        marks |= HIGHS if letter < _BLANK or letter in (_QUOTE, _BACKSLASH) else np.uint64(0)
         at += 1
-        ends[row] = into
+    return bool(marks & HIGHS == 0)
+
+
+@compiled
+def _write_members(letters: Bytes, bounds: Int32s, label: Bytes, out: Bytes, ends: Int32s) -> None:
+    """Write the label, each text and the quote that ends it."""
+    at = 0
+    for row in range(len(ends) - 1):
+        at = copy(out, at, label, 0, len(label))
+        at = copy(out, at, letters, item(bounds, row), item(bounds, row + 1))
+        put(out, at, _QUOTE)
+        at += 1
+        ends[row + 1] = at
 
 
 def too_long(kept: pa.StringArray) -> list[int]:

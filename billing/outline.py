@@ -17,7 +17,7 @@ from billing.eights import Bytes
 from billing.exact import EXACT
 from billing.intern import Interner
 from billing.quantity import PLACES_MAX
-from billing.scan import ACCOUNT, FIELDS, ID, PRODUCT, Columns, Reader, outside_of, read_events
+from billing.scan import ACCOUNT, FIELDS, ID, PLACES, PRODUCT, Columns, Reader, outside_of, read_events
 from billing.texts import gathered
 from billing.wire import ATTRIBUTES_MAX, PlainEvent
 from rules.columns import INT64_LIMIT, Coded, Decimals, Int64s, Units, widened
@@ -35,7 +35,11 @@ class Names:
         self.pool = np.frombuffer(b"".join(encoded) + b"\0", dtype=np.uint8)
         self.bounds = np.cumsum([0, *map(len, encoded)]).astype(np.int64)
         self.hashes = np.array([xxh64_intdigest(name) for name in encoded], dtype=np.uint64)
-        self.strangers = np.zeros(ATTRIBUTES_MAX, dtype=np.uint64)
+        self.room = (
+            np.zeros(ATTRIBUTES_MAX, dtype=np.uint64),
+            *np.zeros((3, PLACES), dtype=np.int64),
+            np.zeros(PLACES, dtype=np.uint64),
+        )
         self.positions: Mapping[str, int] = {name: FIELDS + position for position, name in enumerate(names)}
 
 
@@ -116,7 +120,7 @@ def outline(payload: pa.BinaryArray, names: Names) -> Outline:
         digest=digests[-2],
         read=np.zeros(count, dtype=np.bool_),
     )
-    reader = Reader(found.data, outside_of(data), names.pool, names.bounds, names.hashes, names.strangers)
+    reader = Reader(found.data, outside_of(data), names.pool, names.bounds, names.hashes, *names.room)
     columns = Columns(
         *(found.start, found.stop, found.hashes, found.time_us, found.units, found.places), attributes=digests[-1]
     )

@@ -24,7 +24,7 @@ from billing.wire import (
     USAGE,
 )
 from rules.columns import PICO_PLACES, Int32s, Int64s
-from rules.compiled import compiled, item
+from rules.compiled import compiled, item, put
 
 ID, ACCOUNT, PRODUCT, FIELDS = 0, 1, 2, 3  # rows of an outline; an attribute's is FIELDS and its place among the names
 _TIME, _QUANTITY, _TYPE, _ATTRIBUTES, _UNKNOWN = 3, 4, 5, 6, -1
@@ -34,6 +34,8 @@ _QUOTE, _COMMA, _COLON, _OPEN, _CLOSE, _MINUS, _POINT, _ZERO, _NINE, _BLANK, _TA
     ord, '",:{}-.09 \t\n\r'
 )
 _TEXT, _IDENTIFIER = range(2)  # kinds of text
+_MEMBERS: Final = 7  # of an event, at most: each field once; behind their places are those of attributes
+PLACES: Final = _MEMBERS + ATTRIBUTES_MAX
 _BLANKS, _MARKS, _QUOTES, _BACKSLASHES, _APOSTROPHES, _GRAVES = map(eightfold, " !\"\\'`")
 _WORDS: Final = np.array(  # by field, as `eight` reads them
     [int.from_bytes(word, "little") for word in (b"id", b"account", b"product", b"time", b"quantity", b"type")],
@@ -71,7 +73,9 @@ class Reader(NamedTuple):
     """What is read, and what helps to read it; as the compiled reader takes it.
 
     data: with `PADDING`; outside: as `outside_of` returns it; pool, bounds: the names asked for, one after another;
-    hashes: theirs; strangers: room for the hashes of an event's other names.
+    hashes: theirs; strangers: room for the hashes of an event's other names. The rest is room for what stood at each of
+    `PLACES` in the last event that had something else there, since most are alike: begin, length: the bytes from where
+    a name may begin to its value; means: the field, or the position of an attribute; name_hashes: of an attribute.
     """
 
     data: Bytes
@@ -80,6 +84,10 @@ class Reader(NamedTuple):
     bounds: Int64s
     hashes: Any
     strangers: Any
+    begin: Int64s
+    length: Int64s
+    means: Int64s
+    name_hashes: Any
 
 
 class Columns(NamedTuple):
@@ -101,6 +109,7 @@ def read_events(reader: Reader, columns: Columns, events: Int32s, digest: Any, r
     columns.start[:] = columns.stop[:] = -1
     columns.units[:] = 1
     columns.places[:] = columns.attributes[:] = 0
+    reader.length[:] = 0
     for row in range(len(read)):
         if events[row + 1] - events[row] <= EVENT_BYTES_MAX:
             read[row] = _read_event(reader, columns, row, events[row], events[row + 1])
@@ -111,23 +120,30 @@ def read_events(reader: Reader, columns: Columns, events: Int32s, digest: Any, r
 
 
 @compiled
-def _read_event(reader: Reader, columns: Columns, row: int, at: int, end: int) -> bool:
+def _read_event(  # noqa: C901 - a step for each part of the grammar
+    reader: Reader, columns: Columns, row: int, at: int, end: int
+) -> bool:
     """Read one event: an object with every field at most once, those that are needed, and nothing behind it."""
     data = reader.data
-    seen = 0
+    seen, place = 0, 0
     at = _space(data, at, end)
     if at >= end or item(data, at) != _OPEN:
         return False
-    while True:
-        name = _space(data, at + 1, end)
-        name_stop = _text_end(data, reader.outside, name, end, _TEXT)
-        value = _value(data, name_stop, end)
-        if value < 0:
-            return False
-        field = _field(data, name + 1, name_stop)
+    while place < _MEMBERS:
+        if _is_as_last(reader, place, at + 1, end):
+            value = at + 1 + item(reader.length, place)
+        else:
+            name = _space(data, at + 1, end)
+            name_stop = _text_end(data, reader.outside, name, end, _TEXT)
+            value = _value(data, name_stop, end)
+            if value < 0:
+                return False
+            _note(reader, place, at + 1, value, _field(data, name + 1, name_stop))
+        field = item(reader.means, place)
         if field == _UNKNOWN or seen >> field & 1:
             return False
         seen |= 1 << field
+        place += 1
         if field == _ATTRIBUTES:
             at = _read_attributes(reader, columns, row, value, end)
         elif field == _QUANTITY and item(data, value) != _QUOTE:
@@ -175,26 +191,31 @@ def _read_attributes(  # noqa: C901, PLR0911, PLR0912 - as many as things can be
     data = reader.data
     if item(data, at) != _OPEN:
         return -1
-    at = _space(data, at + 1, end)
-    if at < end and item(data, at) == _CLOSE:
-        return at + 1
+    at += 1
     strangers, expected = 0, 0
-    for _ in range(ATTRIBUTES_MAX):
-        name, name_stop = at + 1, _text_end(data, reader.outside, at, end, _TEXT)
-        first = _value(data, name_stop, end)
-        if first < 0:
-            return -1
+    for place in range(_MEMBERS, PLACES):
+        if _is_as_last(reader, place, at, end):
+            first = at + item(reader.length, place)
+        else:
+            name = _space(data, at, end)
+            if place == _MEMBERS and name < end and item(data, name) == _CLOSE:
+                return name + 1
+            name_stop = _text_end(data, reader.outside, name, end, _TEXT)
+            first = _value(data, name_stop, end)
+            if first < 0 or not 0 < name_stop - name - 1 <= ATTRIBUTE_NAME_BYTES_MAX:
+                return -1
+            _note(reader, place, at, first, _position(reader, name + 1, name_stop, expected))
+            reader.name_hashes[place] = hash64(data, name + 1, name_stop)
         if item(data, first) == _QUOTE:
             last = _text_end(data, reader.outside, first, end, _TEXT)
             at, first = last + 1, first + 1
         else:
             at = last = _number_end(data, first, end)
-        if not 0 < name_stop - name <= ATTRIBUTE_NAME_BYTES_MAX or last - first > ATTRIBUTE_VALUE_BYTES_MAX or last < 0:
+        if last - first > ATTRIBUTE_VALUE_BYTES_MAX or last < 0:
             return -1
-        value_hash = hash64(data, first, last)
-        position = _position(reader, name, name_stop, expected)
+        name_hash, value_hash = reader.name_hashes[place], hash64(data, first, last)
+        position = item(reader.means, place)
         if position < 0:
-            name_hash = hash64(data, name, name_stop)
             if _contains(reader.strangers, strangers, name_hash):
                 return -1
             reader.strangers[strangers] = name_hash
@@ -204,7 +225,6 @@ def _read_attributes(  # noqa: C901, PLR0911, PLR0912 - as many as things can be
         else:
             columns.start[FIELDS + position, row], columns.stop[FIELDS + position, row] = first, last
             columns.hashes[FIELDS + position, row] = value_hash
-            name_hash = reader.hashes[position]
             expected = position + 1
         columns.attributes[row] += attribute_digest(name_hash, value_hash)
         at = _space(data, at, end)
@@ -212,8 +232,24 @@ def _read_attributes(  # noqa: C901, PLR0911, PLR0912 - as many as things can be
             return at + 1
         if at >= end or item(data, at) != _COMMA:
             return -1
-        at = _space(data, at + 1, end)
+        at += 1
     return -1
+
+
+@compiled
+def _is_as_last(reader: Reader, place: int, at: int, end: int) -> bool:
+    """Tell whether a name and all up to its value, which must begin before `end`, are as in the last event there."""
+    length = item(reader.length, place)
+    return bool(
+        length and at + length < end and are_same(reader.data, at, reader.data, item(reader.begin, place), length)
+    )
+
+
+@compiled
+def _note(reader: Reader, place: int, at: int, value: int, means: int) -> None:
+    put(reader.begin, place, at)
+    put(reader.length, place, value - at)
+    put(reader.means, place, means)
 
 
 @compiled

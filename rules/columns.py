@@ -3,7 +3,7 @@
 Owns the exact arithmetic of columns. Must not know where columns come from or where they go.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, Self, TypeVar, cast
 
@@ -23,27 +23,63 @@ Int64s = NDArray[np.int64]
 Units = NDArray[Any]  # int64, or object (Python integers) where int64 would overflow
 
 
-class Values(list[_Value]):
-    """Some values of a dictionary, for all that is derived from them."""
+class Values(Sequence[_Value]):
+    """Some values of a dictionary, for all that is derived from them; of texts in an Arrow array, strings if asked."""
+
+    def __init__(self, values: Sequence[_Value] | pa.StringArray) -> None:
+        self._given = values
 
     @cached_property
     def texts(self) -> pa.StringArray:
         """The values, which are texts, as an Arrow array."""
-        return pa.array(self, type=pa.string())
+        return self._given if isinstance(self._given, pa.Array) else pa.array(self._given, type=pa.string())
+
+    @cached_property
+    def listed(self) -> Sequence[_Value]:
+        """The values as Python has them."""
+        return self._given.to_pylist() if isinstance(self._given, pa.Array) else self._given
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+    def __getitem__(self, at: Any) -> Any:  # noqa: ANN401 - a value, or a list of them
+        return self.listed[at]
+
+    def __iter__(self) -> Iterator[_Value]:
+        return iter(self.listed)
 
 
-class Dictionary(list[_Value]):
+class Dictionary(Sequence[_Value]):
     """Distinct values, numbered in the order in which they came; it only ever grows, so a number keeps its meaning.
 
     Columns of many batches may share one: it may hold values that no row of a column has.
     """
 
     def __init__(self, values: Iterable[_Value] = ()) -> None:
-        super().__init__(values)
+        self._values = list(values)
+        self._count = len(self._values)
+        self._waiting: list[Values[_Value]] = []  # values that nobody has asked for yet, in order, behind the others
         self._derived: dict[object, Any] = {}
         self._rooms: dict[object, NDArray[Any]] = {}
         self._derived_of_all: dict[object, tuple[int, Any]] = {}
-        self._newest: tuple[int, int, Values[_Value]] = (0, 0, Values())
+        self._newest: tuple[int, int, Values[_Value]] = (0, 0, Values(()))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, at: Any) -> Any:  # noqa: ANN401 - a value, or a list of them
+        return self._all[at]
+
+    def __iter__(self) -> Iterator[_Value]:
+        return iter(self._all)
+
+    @property
+    def _all(self) -> list[_Value]:
+        if self._waiting:
+            for values in self._waiting:
+                self._values += values
+            self._waiting.clear()
+        return self._values
 
     def derived(self, what: Callable[[Sequence[_Value]], Any]) -> Any:  # noqa: ANN401 - what `what` makes
         """Return `what(values)`, a numpy or Arrow array with an element for each value, computed once for each.
@@ -52,7 +88,7 @@ class Dictionary(list[_Value]):
         """
         known = self._derived.get(what)
         done = 0 if known is None else len(known)
-        if known is None or done < len(self):
+        if known is None or done < self._count:
             new = what(self._since(done))
             if known is None:
                 known = new
@@ -83,18 +119,23 @@ class Dictionary(list[_Value]):
             self._derived_of_all[what] = len(self), known
         return cast("_Whole", known)
 
-    def extend_by(self, texts: pa.StringArray) -> None:
-        """Add texts, which are then known as an Arrow array too."""
-        values: Values[Any] = Values(texts.to_pylist())
-        values.__dict__["texts"] = texts
-        self._newest = len(self), len(self) + len(values), values
-        self.extend(values)
+    def append(self, value: _Value) -> None:
+        """Add a value."""
+        self._all.append(value)
+        self._count += 1
+
+    def extend(self, values: Sequence[_Value] | pa.StringArray) -> None:
+        """Add values, of an Arrow array without making strings of them."""
+        new: Values[_Value] = Values(values)
+        self._newest = self._count, self._count + len(new), new
+        self._count += len(new)
+        self._waiting.append(new)
 
     def _since(self, done: int) -> Values[_Value]:
         first, stop, values = self._newest
-        if (first, stop) != (done, len(self)):
-            values = Values(self[done:])
-            self._newest = done, len(self), values
+        if (first, stop) != (done, self._count):
+            values = Values(self._all[done:])
+            self._newest = done, self._count, values
         return values
 
 

@@ -108,3 +108,41 @@ def test_what_was_decoded_before_changes_nothing(reads: list[list[bytes]]) -> No
     decoder = Decoder(NAMES)
     for bodies in reads:
         assert _decoded(bodies, decoder=decoder) == _decoded(bodies)
+
+
+def test_almost_the_same_is_read_as_what_it_is() -> None:
+    """An event would be taken for its neighbour, whose names it shares up to one byte, or beyond its own end."""
+    usual = (
+        b'{"id":"e1","account":"acme", "product":"sms","time":"2026-01-01T00:00:00Z","type":"usage",'
+        b'"quantity":15,"attributes":{"country":"US","n":7,"x":"other","y":""}}'
+    )
+    shorter = usual.replace(b',"x":"other"', b"").replace(b'"account":"acme", "product":"sms"', b'"product":"sms"')
+    others = [usual[:length] for length in range(len(usual))]
+    others += [usual[:at] + bytes([byte]) + usual[at + 1 :] for at in range(len(usual)) for byte in b'":,}x']
+    others += [usual[:at] + more + usual[at:] for at in range(len(usual)) for more in (b" ", b"\\", b',"type":"usage"')]
+    bodies = [body for other in others for body in (usual, other, shorter)]
+    alone = {body: _decoded([body]) for body in {*bodies}}
+    assert _without_offsets(_decoded(bodies)) == [one for body in bodies for one in _without_offsets(alone[body])]
+
+
+def test_names_in_the_place_of_others() -> None:
+    """An event would be charged to what the last read had where it has its account."""
+    decoder = Decoder(NAMES)
+    for first, second in (("account", "product"), ("product", "account")):
+        body = f'{{"id":"e1","{first}":"acme","{second}":"sms","time":"2026-01-01T00:00:00Z"}}'.encode()
+        assert _decoded([body], decoder=decoder) == _decoded([body])
+
+
+def test_an_attribute_outside_of_attributes() -> None:
+    """A field that nobody knows would be passed over, since an attribute of that name is asked for."""
+    usual = (
+        b'{"attributes":{"i":"usage"},"id":"e1","account":"acme","product":"sms","time":"2026-01-01T00:00:00Z",'
+        b'"type":"usage","quantity":1'
+    )
+    bodies = [usual + b"}", usual + b',"i":"usage"}']
+    events, (reject,) = Decoder("abcdefghi").decode(np.zeros(2, dtype=np.int32), np.arange(2), bodies)
+    assert (len(events), reject.payload) == (1, bodies[1])
+
+
+def _without_offsets(decoded: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return [one[1:] for one in decoded]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from xxhash import xxh64_intdigest
 
 from billing.intern import TEXTS_MAX, Interner
+from rules.columns import texts_of
 
 
 def coded(interner, texts, hashes=None):
@@ -58,6 +59,18 @@ def test_a_full_dictionary_is_begun_anew(count):
     after = coded(interner, ["x"])
     assert (after.values is before.values) == (count < TEXTS_MAX)
     assert (before.rows()[:2], after.rows()) == (["0", "1"], ["x"])
+
+
+def test_texts_stay_when_a_dictionary_is_begun_anew():
+    """A batch that waits for its shard would be charged to accounts of a later one."""
+    interner = Interner()
+    texts = [f"{number:06}" for number in range(TEXTS_MAX)]
+    before = coded(interner, texts)
+    known = before.values.derived(texts_of)
+    interner.renew()
+    coded(interner, [f"x{number:05}" for number in range(TEXTS_MAX)])
+    assert known.to_pylist() == texts
+    assert before.rows() == texts
 
 
 def test_columns_share_a_dictionary_or_have_their_own():

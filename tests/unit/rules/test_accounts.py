@@ -223,7 +223,7 @@ def test_a_lookup_follows_a_dictionary_that_grows() -> None:
     lookup = Lookup({"a": 0, "b": 1})
     values = Dictionary(["b"])
     assert values.derived(lookup.rows).tolist() == [1]
-    values += ["x", "a"]
+    values.extend(["x", "a"])
     assert values.derived(lookup.rows).tolist() == [1, -1, 0]
     assert Dictionary(["a"]).derived(lookup.rows).tolist() == [0]
 
@@ -233,10 +233,10 @@ def test_batches_that_share_a_dictionary_are_charged_alike(tmp_path: Path) -> No
     book = book_of(tmp_path, ACCOUNTS + TO_PARENT, accounts="account,parent\nleaf,company\ncompany,\n")
     pricer, shared = Pricer(book), Dictionary[str]()
     for names in (["leaf", "x"], ["y", "leaf"], ["company", "z", "leaf"], ["w", "leaf"]):
-        shared += [name for name in names if name not in shared]
+        shared.extend([name for name in names if name not in shared])
         codes = np.array([shared.index(name) for name in names], dtype=np.int32)
         usage = attrs.evolve(usage_of(book, [{} for _ in names]), account=Coded(codes, shared))
         charged = pricer.price(usage).lines.account
         assert charged.rows() == ["company" if name == "leaf" else name for name in names]
         assert len(set(charged.values)) == len(charged.values)
-        assert charged.values[: len(shared)] == shared
+        assert charged.values[: len(shared)] == list(shared)
