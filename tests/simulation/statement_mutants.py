@@ -197,6 +197,10 @@ STATEMENTS: Final[dict[str, Mutant]] = {
         (_on_linear(on_servers.test_existing_waits_for_a_record_in_flight),),
         quick=False,
     ),
+    "counters are looked for without their index": Mutant(
+        *_packet(r" FORCE INDEX \(PRIMARY\)", "", "counters_packet"),
+        (_on_counting(tiers.test_workers_that_count_for_different_accounts_do_not_wait),),
+    ),
     "SQLite: the cursor moves wherever it stands": Mutant(
         *_text("_MOVE", " AND next_offset = ?", " AND ? >= 0"), tuple(map(_on_sqlite, _FENCES))
     ),
