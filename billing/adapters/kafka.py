@@ -258,17 +258,19 @@ class KafkaReader:
         if messages and records_max > 1:
             messages += self._consumer.consume(records_max - 1, gather_seconds)
         stops: dict[int, int] = {}
-        good = [message for message in messages if message.error() is None]
-        if len(good) < len(messages):
-            for message in messages:
-                if (error := message.error()) is not None:
+        good = messages
+        errors = list(map(Message.error, messages))
+        if errors.count(None) < len(errors):
+            good = [message for message, error in zip(messages, errors, strict=True) if error is None]
+            for message, error in zip(messages, errors, strict=True):
+                if error is not None:
                     self._note(message, error, stops)
-        partition = np.array([message.partition() for message in good], dtype=np.int32)
+        partition = np.fromiter(map(Message.partition, good), np.int32, len(good))
         here = np.isin(partition, list(positions))
         if not here.all():  # of partitions that were just taken away
             good = [good[row] for row in np.flatnonzero(here).tolist()]
             partition = partition[here]
-        offset = np.array([message.offset() for message in good], dtype=np.int64)
+        offset = np.fromiter(map(Message.offset, good), np.int64, len(good))
         for one in np.unique(partition).tolist():
             stops[one] = max(stops.get(one, 0), int(offset[partition == one].max()) + 1)
         spans = {}
@@ -276,7 +278,7 @@ class KafkaReader:
             if stop > positions[one]:
                 spans[one] = Span(positions[one], stop)
                 positions[one] = stop
-        return Records(partition, offset, [message.value() or b"" for message in good], spans)
+        return Records(partition, offset, [value or b"" for value in map(Message.value, good)], spans)
 
     def _note(self, message: Message, error: KafkaError, stops: dict[int, int]) -> None:
         code = error.code()
