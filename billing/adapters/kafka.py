@@ -258,12 +258,10 @@ class KafkaReader:
         if messages and records_max > 1:
             messages += self._consumer.consume(records_max - 1, gather_seconds)
         stops: dict[int, int] = {}
-        good = messages
-        errors = list(map(Message.error, messages))
-        if errors.count(None) < len(errors):
-            good = [message for message, error in zip(messages, errors, strict=True) if error is None]
-            for message, error in zip(messages, errors, strict=True):
-                if error is not None:
+        good = [message for message in messages if message.error() is None]
+        if len(good) < len(messages):
+            for message in messages:
+                if (error := message.error()) is not None:
                     self._note(message, error, stops)
         partition = np.fromiter(map(Message.partition, good), np.int32, len(good))
         here = np.isin(partition, list(positions))
