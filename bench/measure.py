@@ -115,6 +115,11 @@ def run_filled(scenario: Scenario, config: Path, prefill: tuple[int, float] | No
         samples, shared, latencies = asyncio.run(_measured(scenario, config, found, sampler, tell))
     finally:
         workers.stop()
+    if killed_by := workers.killed_by():
+        raise MeasureError(
+            f"a worker was killed by signal {killed_by[0]}, and what it had counted is lost with it; "
+            f"see {workers.log_path}, and measure again"
+        )
     after = asyncio.run(statuses(found)), disk_bytes(databases)
     steady = worked(samples[shared:])
     if len(steady) < 2:  # noqa: PLR2004 - a rate needs two samples; a short log may end before all workers share it

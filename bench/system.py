@@ -34,6 +34,7 @@ STOP_SECONDS_MAX: Final = 60.0
 SCRAPE_SECONDS_MAX: Final = 5.0  # a worker that shares a core with three others answers late
 _BLOCK_BYTES: Final = 512  # the unit of st_blocks, whatever the file system's own
 _PORT_TRIES_MAX: Final = 100
+_KILLED: Final = re.compile(r'"signal": (\d+), "event": "worker killed')
 _COUNTERS: Final = {
     "transactions": re.compile(r"^billing_transactions_total\{[^}]*\} (\S+)$", re.MULTILINE),
     **{
@@ -78,6 +79,10 @@ class Workers:
             raise MeasureError(f"the workers ended: {last}")
         parent = psutil.Process(self._process.pid)
         return [parent.pid, *(child.pid for child in parent.children(recursive=True))]
+
+    def killed_by(self) -> list[int]:
+        """Return the signals by which workers were killed; others were started in their place."""
+        return [int(found) for found in _KILLED.findall(self.log_path.read_text())]
 
     def stop(self) -> None:
         """End it with SIGTERM, and by force when that takes too long."""

@@ -104,8 +104,8 @@ def make_ready(vitals: Vitals | None = None) -> None:
 
 
 def _compile_apart(vitals: Vitals | None) -> None:
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # before there is anything to end
     compiler = subprocess.Popen([sys.executable, "-m", "billing", "compile"])
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         while compiler.poll() is None:
             if vitals is not None:

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,6 +43,17 @@ def assert_nothing_is_left(folder):
             assert str(folder).encode() not in path.read_bytes(), path.read_bytes()
 
 
+def workers_of(folder):
+    """Return the pids of the workers of a fleet."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # as above
+            arguments = path.read_bytes().split(b"\0")
+            if str(folder / "stack" / "billing.toml").encode() in arguments and b"--processes" not in arguments:
+                found.append(int(path.parent.name))
+    return found
+
+
 def test_a_saturated_run_is_measured_and_audited(tmp_path):
     """Else the figures in the README could not be repeated."""
     pictures = tmp_path / "pictures"
@@ -76,6 +89,19 @@ def test_a_run_that_is_ended_ends_its_servers_and_workers(tmp_path):
     run = begun(tmp_path, "--shards", "1", "--workers", "1", "--seconds", "60", "--events", "300000")
     until(run, said=["measuring"])
     assert stop(run).code == 130
+    assert_nothing_is_left(tmp_path)
+
+
+def test_a_run_whose_worker_is_killed_has_no_figures(tmp_path):
+    """What it had counted is gone, and rates would be too low, or below zero."""
+    run = begun(tmp_path, "--shards", "1", "--workers", "2", "--seconds", "2", "--events", "100000")
+    until(run, said=["measuring"])
+    while len(workers := workers_of(tmp_path)) < 2:
+        time.sleep(0.05)
+    os.kill(workers[0], signal.SIGKILL)
+    done = finish(run, RUN_SECONDS)
+    assert done.code == 1, done
+    assert "billing-bench: a worker was killed by signal 9, and what it had counted is lost with it" in done.err
     assert_nothing_is_left(tmp_path)
 
 
