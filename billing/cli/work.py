@@ -39,7 +39,7 @@ from rules.machine_code import is_kept, is_ready
 from rules.pricer import Pricer
 
 WORKER_INDEX: Final = "BILLING_WORKER_INDEX"  # set for each process of a fleet; its metrics port is the base plus this
-_BEAT_SECONDS: Final = 1.0  # how often who asks hears that it is still compiling
+_LOOK_SECONDS: Final = 0.1  # at the process that compiles; who asks for the worker's health hears that it goes on
 _log = structlog.get_logger()
 
 
@@ -104,18 +104,26 @@ def make_ready(vitals: Vitals | None = None) -> None:
 
 
 def _compile_apart(vitals: Vitals | None) -> None:
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # before there is anything to end
+    stopping = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        stopping = True  # and raises nothing: while a process is being made, that would leave it behind
+
+    before = signal.signal(signal.SIGTERM, stop)
     compiler = subprocess.Popen([sys.executable, "-m", "billing", "compile"])
     try:
-        while compiler.poll() is None:
+        while compiler.poll() is None and not stopping:
             if vitals is not None:
                 vitals.beat(time.monotonic())
             with suppress(subprocess.TimeoutExpired):
-                compiler.wait(_BEAT_SECONDS)
+                compiler.wait(_LOOK_SECONDS)
     finally:
         compiler.kill()
         compiler.wait()
         signal.signal(signal.SIGTERM, before)
+    if stopping:
+        sys.exit(0)
 
 
 def work_with_newest(config: Path, found: Deployment, vitals: Vitals, *, until_end: bool) -> None:
