@@ -34,8 +34,7 @@ class Names:
         encoded = [name.encode() for name in names]
         self.pool = np.frombuffer(b"".join(encoded) + b"\0", dtype=np.uint8)
         self.bounds = np.cumsum([0, *map(len, encoded)]).astype(np.int64)
-        self.hashes = np.array([xxh64_intdigest(name) for name in encoded], dtype=np.uint64)
-        self.room = (
+        self.room = (  # strangers, begin, length, means and name_hashes of a `Reader`
             np.zeros(ATTRIBUTES_MAX, dtype=np.uint64),
             *np.zeros((3, PLACES), dtype=np.int64),
             np.zeros(PLACES, dtype=np.uint64),
@@ -120,7 +119,7 @@ def outline(payload: pa.BinaryArray, names: Names) -> Outline:
         digest=digests[-2],
         read=np.zeros(count, dtype=np.bool_),
     )
-    reader = Reader(found.data, outside_of(data), names.pool, names.bounds, names.hashes, *names.room)
+    reader = Reader(found.data, outside_of(data), names.pool, names.bounds, *names.room)
     columns = Columns(
         *(found.start, found.stop, found.hashes, found.time_us, found.units, found.places), attributes=digests[-1]
     )

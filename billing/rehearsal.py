@@ -80,9 +80,9 @@ def settled(transaction: Transaction) -> Transaction:
     return transaction.settled(used_of(nothing, nothing, nothing))
 
 
-def rendered(folded: Transaction, settled: Transaction) -> int:
-    """Render every packet of a transaction; returns their bytes."""
-    size = len(packet(settled, Dialect.MARIADB, LIMITS.quarantine_payload_bytes_max).text)
+def rendered(folded: Transaction, done: Transaction) -> int:
+    """Render every packet of a transaction, from what it was before and after it was settled; returns their bytes."""
+    size = len(packet(done, Dialect.MARIADB, LIMITS.quarantine_payload_bytes_max).text)
     if folded.draft is not None:
         size += len(counters_packet(folded.draft.counted.keys, Dialect.MARIADB).text)
     return size

@@ -73,16 +73,15 @@ class Reader(NamedTuple):
     """What is read, and what helps to read it; as the compiled reader takes it.
 
     data: with `PADDING`; outside: as `outside_of` returns it; pool, bounds: the names asked for, one after another;
-    hashes: theirs; strangers: room for the hashes of an event's other names. The rest is room for what stood at each of
-    `PLACES` in the last event that had something else there, since most are alike: begin, length: the bytes from where
-    a name may begin to its value; means: the field, or the position of an attribute; name_hashes: of an attribute.
+    strangers: room for the hashes of an event's other names. The rest is room for what stood at each of `PLACES` in the
+    last event that had something else there, since most are alike: begin, length: the bytes from where a name may begin
+    to its value; means: the field, or the position of an attribute; name_hashes: of an attribute.
     """
 
     data: Bytes
     outside: Any
     pool: Bytes
     bounds: Int64s
-    hashes: Any
     strangers: Any
     begin: Int64s
     length: Int64s

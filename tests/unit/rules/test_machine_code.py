@@ -10,13 +10,13 @@ import pytest
 ROOT = Path(__file__).parents[3]
 RATE = "RATE = {rate}\n"
 STEP = """
-from parcel.rate import RATE
+from parcel import rate
 from rules.compiled import compiled
 
 
 @compiled
 def step(number):
-    return number * RATE {more}
+    return number * rate.RATE {more}
 """
 LOOP = """
 from parcel.step import step
