@@ -30,7 +30,7 @@ campaign: export FAULT_SECONDS := $(FAULT_SECONDS)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test lint unit properties simulate mutants fuzz campaign reads screenshots bench compare plan clean
+.PHONY: help demo test lint compiled unit properties simulate mutants fuzz campaign reads screenshots bench compare plan clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -38,7 +38,8 @@ help:  ## show this list
 demo: $(RUN)  ## bill 200,000 generated events into four SQLite shards and check the result
 	@$(BIN)/billing demo
 
-test: lint  ## everything that must pass before a commit; uses real servers
+test: $(TEST)  ## everything that must pass before a commit; uses real servers
+	@$(MAKE) --no-print-directory --jobs 2 lint compiled
 	@echo "kernels: their times beside a baseline"
 	@$(BIN)/billing-bench kernels --events 20000 --repeats 9 --against bench/measurements/kernels.json
 	@echo "tests: all"
@@ -52,6 +53,10 @@ lint: $(TEST)  ## style, types and import contracts
 	@$(BIN)/python -m mypy --no-error-summary
 	@echo "import-linter: contracts"
 	@said=$$($(BIN)/lint-imports --no-logo) || { echo "$$said"; exit 1; }
+
+compiled: $(TEST)
+	@echo "machine code: of every loop"
+	@$(BIN)/billing compile
 
 unit: $(TEST)  ## the tests that need no server
 	@echo "tests: unit and properties"

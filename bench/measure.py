@@ -72,6 +72,8 @@ def scale_times(model: Model, events: int, repeats: int, rules: int, prefixes: i
 
 
 def _cpu_seconds(work: Callable[[], object], repeats: int) -> tuple[float, ...]:
+    gc.collect()
+    gc.freeze()  # else each collection looks through everything that was imported, longer than the work takes
     seconds = []
     for _ in range(repeats):
         gc.collect()

@@ -17,7 +17,8 @@ from rules.machine_code import kept
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 # Without reference counts: no compiled function makes an array, and counting takes half of the time of short calls.
-_OPTIONS: Final[Mapping[str, Any]] = {"_nrt": False, "forceinline": True}
+# Without a form for callers in C: there are none, and it is compiled like the others.
+_OPTIONS: Final[Mapping[str, Any]] = {"_nrt": False, "forceinline": True, "no_cfunc_wrapper": True}
 
 
 def compiled(function: _Function) -> _Function:

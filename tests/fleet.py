@@ -24,7 +24,7 @@ from typing import Any
 import attrs
 from sqlalchemy import Connection, func, select
 
-from billing.adapters import open_source
+from billing.adapters.configured import open_source
 from billing.adapters.sql import run as run_sql
 from billing.cli.setup import Deployment, deployment
 from billing.cursor import CursorRow

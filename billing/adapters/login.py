@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from asyncmy.connection import Connection
 from asyncmy.errors import MySQLError
-from sqlalchemy.exc import DBAPIError
 
 from billing.adapters.certificates import fault
 from billing.config.database_settings import client_context
@@ -83,7 +82,7 @@ async def leave(connection: Any) -> None:  # noqa: ANN401 - the driver's
 
 def words_of(error: BaseException) -> str:
     """Return what an error says, without what it quotes of rows and statements: these are about people."""
-    reason = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    reason = _told_by_driver(error)
     return _QUOTED.sub(r"\1 '...'", " ".join(map(str, reason.args)) or str(reason))
 
 
@@ -94,11 +93,16 @@ def refusal(url: MysqlUrl, error: BaseException) -> str:
             return _of_tls(url, cause)
         if isinstance(cause, ConnectionResetError) and url.tls_ca is not None:
             return "the connection was cut while it was being encrypted; check that the server speaks TLS"
-    reason = error.orig if isinstance(error, DBAPIError) else error
-    told: tuple[object, ...] = getattr(reason, "args", ())
+    told = _told_by_driver(error).args
     words = words_of(error) or "no answer in time"
     remedy = _NOT_LET_IN.get(told[0]) if told and isinstance(told[0], int) else None
     return f"{words}; {remedy or 'check that it runs and that the URL in [[shards]] is right'}"
+
+
+def _told_by_driver(error: BaseException) -> BaseException:
+    """Return the driver's own error, which SQLAlchemy keeps in its; a worker has no SQLAlchemy."""
+    told: BaseException | None = getattr(error, "orig", None)
+    return told or error
 
 
 def _of_tls(url: MysqlUrl, error: ssl.SSLError) -> str:

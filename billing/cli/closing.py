@@ -12,8 +12,8 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.table import Table
 
-from billing.adapters import open_store
 from billing.adapters.close import pages_of, settle
+from billing.adapters.configured import open_store
 from billing.adapters.oplog import OperatorLog
 from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, Deployment, deployment, out, plain, print_json, user
 from billing.closing import Posting

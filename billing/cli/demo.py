@@ -14,7 +14,7 @@ from cyclopts.validators import Number
 from rich.progress import Progress
 from rich.table import Table
 
-from billing.adapters import workload_of
+from billing.adapters.configured import workload_of
 from billing.adapters.sql import run as run_sql
 from billing.cli.setup import Deployment, command, counted, deployment, err, out, plain
 from billing.cli.shards import audit_all, init

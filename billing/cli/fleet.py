@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 import structlog
 
-from billing.adapters import open_source
+from billing.adapters.configured import open_source
 from billing.adapters.sql import run as run_sql
 from billing.cli.setup import Deployment
 from billing.cli.work import WORKER_INDEX

@@ -25,7 +25,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from billing.adapters import open_source, open_store
+from billing.adapters.configured import open_source, open_store
 from billing.adapters.monitor import serve_vitals
 from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, Deployment, Processes, deployment, err
 from billing.config import source_settings

@@ -29,6 +29,7 @@ from tests.command import (
 
 PRICE = Decimal("0.0079")
 SOUND = 40
+COMPILE_SECONDS = 300
 
 HOSTILE: list[tuple[str, dict[str, object] | bytes]] = [
     ("undecodable", b"\x9f\x00\xff\xfegarbage"),
@@ -95,7 +96,7 @@ def test_a_worker_compiles_once_before_it_begins(tmp_path: Path) -> None:
     deployment(tmp_path, list(map(event, range(SOUND))))
     kept = tmp_path / "machine-code"
     for compiles in (True, False):
-        run = billing("run", "--until-end", folder=tmp_path, NUMBA_CACHE_DIR=str(kept))
+        run = finish(start("run", "--until-end", folder=tmp_path, NUMBA_CACHE_DIR=str(kept)), COMPILE_SECONDS)
         said = [json.loads(line)["event"] for line in run.err.splitlines()]
         assert run.code == 0, run
         assert said == ["compiling"] * compiles + ["partitions assigned", "stopped"]

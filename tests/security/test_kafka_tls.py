@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from billing.adapters import open_source
+from billing.adapters.configured import open_source
 from billing.adapters.intake import KafkaIntake, LogAwayError
 from billing.config.settings import load
 from billing.config.source_settings import KafkaSource

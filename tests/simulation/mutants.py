@@ -316,7 +316,7 @@ ENGINE: Final[dict[str, Mutant]] = {
     ),
     "an idle lane never asks where its shard stands": Mutant(Lane, "unsure", _never, seed=221),
     "a batch that was settled stays settled after a rollback": Mutant(
-        Transaction, "settled", _settled_once(), seed=105
+        Transaction, "settled", _settled_once(), seed=299
     ),
     "credits of a batch are forgotten": Mutant(fold_module, "credit_rows", _no_rows),
     "every batch begins at the first tier": Mutant(Transaction, "settled", _settled_by_nothing),
