@@ -5,7 +5,9 @@ know clocks.
 """
 
 from collections.abc import Sequence
+from operator import truediv
 from pathlib import Path
+from statistics import median
 
 import msgspec
 
@@ -49,7 +51,8 @@ def read(path: Path) -> Baseline:
 def ratios(times: Sequence[KernelTimes], baseline: Baseline) -> list[dict[str, float]]:
     """Return, for each model, the ratio of each stage's time to the baseline's, both in yardsticks; 1.0: as before.
 
-    Best times are compared: what a busy machine adds is never negative.
+    The median over repeats is compared: a stage and its yardstick stand side by side in each, so that both have the
+    same moment of a machine that is now fast, now slow.
 
     Raises: MeasureError when the baseline has another model or number of events.
     """
@@ -67,5 +70,5 @@ def _ratios(now: KernelTimes, then: KernelTimes) -> dict[str, float]:
 
 
 def _in_yardsticks(one: KernelTimes) -> dict[str, float]:
-    yardstick = min(one.yardstick)
-    return {stage: min(seconds) / yardstick for stage, seconds in {**one.stages, WHOLE: one.whole}.items()}
+    times = {**one.stages, WHOLE: one.whole}
+    return {stage: median(map(truediv, seconds, one.yardstick)) for stage, seconds in times.items()}

@@ -49,11 +49,16 @@ Tell = Callable[[str, int, int], None]  # what is going on, how much of it is do
 
 
 def kernel_times(model: Model, events: int, repeats: int, book: Path | None = None) -> KernelTimes:
-    """Time the stages of the pure path, the whole and the yardstick, in CPU seconds, without garbage collection."""
+    """Time the stages of the pure path, the whole and the yardstick, in CPU seconds, without garbage collection.
+
+    They are repeated in turn, so that each has its share of a machine's fast and slow moments.
+    """
     bodies, pricer = kernel.payloads(model, events), kernel.pricer(book)
-    stages = {stage.name: _cpu_seconds(stage.work, repeats) for stage in kernel.stages(bodies, pricer)}
-    whole = _cpu_seconds(lambda: rehearse(bodies, pricer), repeats)
-    return KernelTimes(model, events, stages, whole, _cpu_seconds(lambda: kernel.yardstick(bodies), repeats))
+    stages = kernel.stages(bodies, pricer)
+    works = [*(stage.work for stage in stages), lambda: rehearse(bodies, pricer), lambda: kernel.yardstick(bodies)]
+    *each, whole, yardstick = zip(*[[_cpu_seconds(work) for work in works] for _ in range(repeats)], strict=True)
+    times = {stage.name: seconds for stage, seconds in zip(stages, each, strict=True)}
+    return KernelTimes(model, events, times, whole, yardstick)
 
 
 def scale_times(model: Model, events: int, repeats: int, rules: int, prefixes: int) -> ScaleTimes:
@@ -61,28 +66,25 @@ def scale_times(model: Model, events: int, repeats: int, rules: int, prefixes: i
     bodies = kernel.payloads(model, events)
     with TemporaryDirectory() as small, TemporaryDirectory() as big:
         path = scale.write_book(Path(big), rules, prefixes)
-        (load_seconds,) = _cpu_seconds(lambda: load(path), 1)
+        load_seconds = _cpu_seconds(lambda: load(path))
         pricers = kernel.pricer(scale.write_book(Path(small), scale.RULES_MIN, scale.PREFIXES_MIN)), kernel.pricer(path)
     pairs: list[tuple[float, float]] = []
     for repeat in range(repeats + 1):
-        seconds = {pricer: _cpu_seconds(partial(rehearse, bodies, pricer), 1)[0] for pricer in pricers}
+        seconds = {pricer: _cpu_seconds(partial(rehearse, bodies, pricer)) for pricer in pricers}
         if repeat:
             pairs.append((seconds[pricers[0]], seconds[pricers[1]]))
     return ScaleTimes(model, events, rules, prefixes, load_seconds, tuple(pairs))
 
 
-def _cpu_seconds(work: Callable[[], object], repeats: int) -> tuple[float, ...]:
+def _cpu_seconds(work: Callable[[], object]) -> float:
     gc.collect()
     gc.freeze()  # else each collection looks through everything that was imported, longer than the work takes
-    seconds = []
-    for _ in range(repeats):
-        gc.collect()
-        gc.disable()
-        started = time.process_time()
-        work()
-        seconds.append(time.process_time() - started)
-        gc.enable()
-    return tuple(seconds)
+    gc.disable()
+    started = time.process_time()
+    work()
+    seconds = time.process_time() - started
+    gc.enable()
+    return seconds
 
 
 def on_servers(config: Path) -> tuple[Deployment, KafkaSource]:

@@ -129,7 +129,7 @@ def ratios_text(
     """Return the ratios of the kernels' times to those of a baseline as a table; ratios: by model, then by stage."""
     rows = [("", *(one.model for one in times))]
     rows += [(stage, *(f"{each[stage]:.2f}" for each in ratios)) for stage in ratios[0]]
-    heading = f"the pure path beside its baseline, 1.00 is as long, of {len(times[0].whole)} repeats the best"
+    heading = f"the pure path beside its baseline, 1.00 is as long, of {len(times[0].whole)} repeats the median"
     return "\n".join([heading, *aligned(rows), machine_text(machine), f"baseline: {machine_text(then)}"])
 
 

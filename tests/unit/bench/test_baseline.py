@@ -9,7 +9,8 @@ from bench.kernel import KernelTimes
 from bench.report import Machine, as_json, ratios_text
 
 MACHINE = Machine("a CPU", 2, 24_064, "6.18", "3.11")
-BEFORE = KernelTimes("skewed", 1_000, {"decode": (0.004, 0.002), "price": (0.001, 0.003)}, (0.010, 0.008), (0.001,))
+STAGES = {"decode": (0.002, 0.004, 0.002), "price": (0.001, 0.001, 0.003)}
+BEFORE = KernelTimes("skewed", 1_000, STAGES, whole=(0.010, 0.008, 0.008), yardstick=(0.001, 0.001, 0.001))
 
 
 def document(tmp_path, *times, kind=baseline.KIND):
@@ -18,14 +19,18 @@ def document(tmp_path, *times, kind=baseline.KIND):
     return path
 
 
-def test_a_machine_of_half_the_speed_does_not_look_like_code_of_half_the_speed(tmp_path):
-    """Else nobody could tell a slower release from a slower machine."""
+def test_a_machine_that_is_slower_now_and_then_does_not_look_like_slower_code(tmp_path):
+    """Else nobody could tell a slower release from a slower machine, or from a slow moment of the same one."""
     known = baseline.read(document(tmp_path, BEFORE))
+
+    def slowed(seconds):
+        return tuple(factor * one for factor, one in zip((2, 5, 1), seconds, strict=True))
+
     slow = attrs.evolve(
         BEFORE,
-        stages={stage: tuple(2 * one for one in seconds) for stage, seconds in BEFORE.stages.items()},
-        whole=(0.024,),
-        yardstick=(0.002, 0.005),
+        stages={stage: slowed(seconds) for stage, seconds in STAGES.items()},
+        whole=slowed((0.012, 0.012, 0.012)),
+        yardstick=slowed(BEFORE.yardstick),
     )
     (found,) = baseline.ratios([slow], known)
     assert found == pytest.approx({"decode": 1.0, "price": 1.0, "all": 1.5})
