@@ -19,7 +19,7 @@ from numba.core import caching, event
 
 _config: Any = numba.config
 _PACKAGES: Final = frozenset({"billing", "rules", "sharding"})  # whose modules loops are made of
-_IMPORT: Final = re.compile(r"^(?:from|import) ([\w.]+)(?: import ([\w, ]+))?", re.MULTILINE)
+_IMPORT: Final = re.compile(r"^(?:from|import) ([\w.]+)(?: import (?:\(([^)]*)\)|([\w, ]+)))?", re.MULTILINE)
 
 
 class _OfAllSources:
@@ -107,6 +107,6 @@ def _read(source: str) -> tuple[bytes, list[str]]:
     """Return a digest of a source, and what it imports: modules, and names in them, which may be modules too."""
     data = Path(source).read_bytes()
     imported = []
-    for module, names in _IMPORT.findall(data.decode()):
-        imported += [module, *(f"{module}.{name.strip()}" for name in names.split(","))]
+    for module, lines, names in _IMPORT.findall(data.decode()):
+        imported += [module, *(f"{module}.{name.split()[0]}" for name in (lines or names).split(",") if name.strip())]
     return hashlib.sha256(data).digest(), imported

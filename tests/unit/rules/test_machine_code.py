@@ -10,13 +10,16 @@ import pytest
 ROOT = Path(__file__).parents[3]
 RATE = "RATE = {rate}\n"
 STEP = """
-from parcel import rate
+from parcel import (
+    nothing,
+    rate as told,
+)
 from rules.compiled import compiled
 
 
 @compiled
 def step(number):
-    return number * rate.RATE {more}
+    return number * told.RATE {more}
 """
 LOOP = """
 from parcel.step import step
@@ -50,7 +53,8 @@ def parcel(tmp_path: Path) -> Path:
     """Return a package whose loop takes a step from another module, and that a rate from a third."""
     package = tmp_path / "parcel"
     package.mkdir()
-    for name, text in (("__init__", ""), ("rate", RATE.format(rate=2)), ("step", STEP.format(more="")), ("loop", LOOP)):
+    modules = {"__init__": "", "nothing": "", "rate": RATE.format(rate=2), "step": STEP.format(more=""), "loop": LOOP}
+    for name, text in modules.items():
         (package / f"{name}.py").write_text(text)
     return package
 
