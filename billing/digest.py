@@ -13,7 +13,7 @@ from xxhash import xxh64_intdigest
 
 from billing.exact import pico_of
 from rules.columns import PICO_PLACES, Decimals, Int32s
-from rules.compiled import compiled
+from rules.compiled import compiled, step
 
 UInt64s = NDArray[np.uint64]
 UINT64_MASK: Final = 2**64 - 1
@@ -79,7 +79,7 @@ def _mixed(value: Any) -> Any:  # noqa: ANN401 - uint64 or a column of them
 mixed: Final = compiled(_mixed)
 
 
-@compiled
+@step
 def line_checksum(digest: Any, line: int, pico: Any) -> Any:  # noqa: ANN401 - uint64, not int
     """Hash one line as `line_checksums` does; pico: its amount in 1e-12 mod 2^64."""
     return mixed(digest ^ (pico * _QUANTITY) ^ (np.uint64(line) << np.uint64(32)))

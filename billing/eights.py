@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rules.compiled import compiled, item, put
+from rules.compiled import compiled, item, put, step
 
 Bytes = NDArray[np.uint8]
 EIGHT: Final = 8
@@ -128,7 +128,7 @@ def put_digits(out: Bytes, at: int, digits: int, number: Any) -> int:  # noqa: A
     return end
 
 
-@compiled
+@step
 def _digits(number: Any) -> Any:  # noqa: ANN401 - uint64
     """Return the eight digits of a number below 10^8 as text, the first one lowest: halves, pairs, digits at once.
 

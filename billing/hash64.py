@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from billing.eights import Bytes, eight
-from rules.compiled import compiled, item
+from rules.compiled import compiled, item, step
 
 _P1: Final = np.uint64(0x9E3779B185EBCA87)
 _P2: Final = np.uint64(0xC2B2AE3D27D4EB4F)
@@ -52,17 +52,17 @@ def hash64(data: Bytes, start: int, stop: int) -> Any:  # noqa: ANN401 - uint64,
     return h ^ (h >> np.uint64(32))
 
 
-@compiled
+@step
 def _round(accumulator: Any, lane: Any) -> Any:  # noqa: ANN401
     return _rotated(accumulator + lane * _P2, 31) * _P1
 
 
-@compiled
+@step
 def _rotated(value: Any, bits: int) -> Any:  # noqa: ANN401
     return (value << np.uint64(bits)) | (value >> np.uint64(64 - bits))
 
 
-@compiled
+@step
 def _half(data: Bytes, at: int) -> Any:  # noqa: ANN401
     return (
         np.uint64(item(data, at))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from billing.eights import Bytes, are_same, copy
 from rules.columns import MISSING, Coded, Dictionary, Int32s, Int64s
-from rules.compiled import compiled, item, put
+from rules.compiled import compiled, item, put, step
 
 TEXTS_MAX: Final = 1 << 14  # remembered a column, about 3 MB; past it a new dictionary is begun
 _ROOM: Final = 1 << 10  # texts that there is room for at first; most columns have few
@@ -140,7 +140,7 @@ def _intern(
         )
 
 
-@compiled
+@step
 def _intern_column(
     data: Bytes,
     start: Int64s,

@@ -11,7 +11,7 @@ import numpy as np
 
 from billing.eights import Bytes
 from rules.columns import Int64s
-from rules.compiled import compiled, item
+from rules.compiled import compiled, item, step
 
 SECOND_US: Final = 1_000_000
 HOUR_SECONDS: Final = 3_600
@@ -96,13 +96,13 @@ def read_moment(data: Bytes, start: int, stop: int) -> int:  # noqa: C901, PLR09
     return seconds * SECOND_US + fraction
 
 
-@compiled
+@step
 def _two_digits(data: Bytes, at: int) -> int:
     tens, ones = int(item(data, at)) - 48, int(item(data, at + 1)) - 48
     return tens * 10 + ones if 0 <= tens <= 9 and 0 <= ones <= 9 else -10_000
 
 
-@compiled
+@step
 def _days_since_1970(year: int, month: int, day: int) -> int:
     """Days from the proleptic Gregorian date; years counted from March so that a leap day comes last."""
     shifted = year - (1 if month <= 2 else 0)

@@ -17,7 +17,7 @@ from billing.eights import Bytes
 from billing.moment import DAY_US
 from billing.texts import Pool, pool_of
 from rules.columns import Int32s, Int64s
-from rules.compiled import compiled, item, put
+from rules.compiled import compiled, item, put, step
 
 _SHORT: Final = 16  # so many are sorted by insertion, which in order already they hardly need
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)  # 2^64 divided by the golden ratio: neighbours fall far apart
@@ -109,7 +109,7 @@ def _arrange(
     return count, any_twins, any_voids
 
 
-@compiled
+@step
 def _mark_twins(
     parts: Int64s, begin: int, stop: int, day: Int64s, letters: Bytes, bounds: Int32s, twins: Bools
 ) -> bool:
@@ -122,7 +122,7 @@ def _mark_twins(
     return found
 
 
-@compiled
+@step
 def _number_groups(code: Int32s, slot: NDArray[np.uint16], table: Int32s, firsts: Int64s, group: Int64s) -> int:
     """Give the distinct slots and accounts numbers as they come; returns how many there are."""
     wrap, count = np.uint64(len(table) - 1), 0
@@ -146,7 +146,7 @@ def _number_groups(code: Int32s, slot: NDArray[np.uint16], table: Int32s, firsts
     return count
 
 
-@compiled
+@step
 def _sort_groups(
     count: int,
     code: Int32s,
@@ -180,7 +180,7 @@ def _sort_groups(
         put(group, part, item(text, group[part]))
 
 
-@compiled
+@step
 def _sort_by_slot(slot: Int64s, count: int, place: Int64s, spare: Int64s, counter: Int64s) -> None:
     """Put the numbers from 0 to below `count` into the order of their slots: one byte after the other, by counting."""
     for number in range(count):
@@ -205,7 +205,7 @@ def _sort_by_slot(slot: Int64s, count: int, place: Int64s, spare: Int64s, counte
                 spare[at] = place[at]
 
 
-@compiled
+@step
 def _sort(
     rows: Int64s,
     begin: int,
@@ -245,7 +245,7 @@ def _sort(
         width *= 2
 
 
-@compiled
+@step
 def _merge(
     rows: Int64s,
     first: int,
@@ -273,7 +273,7 @@ def _merge(
         at += 1
 
 
-@compiled
+@step
 def _read_heads(
     rows: Int64s, begin: int, stop: int, head: Int64s, text: Int64s, letters: Bytes, bounds: Int32s
 ) -> None:
@@ -298,7 +298,7 @@ def _read_heads(
         put(head, rows[at], np.int64(value ^ _SIGN))
 
 
-@compiled
+@step
 def _precedes(
     one: int, other: int, head: Int64s, major: Int64s, text: Int64s, letters: Bytes, bounds: Int32s, void: Bools
 ) -> bool:
@@ -310,7 +310,7 @@ def _precedes(
     return _is_before(one, other, major, text, letters, bounds, void)
 
 
-@compiled
+@step
 def _is_before(one: int, other: int, major: Int64s, text: Int64s, letters: Bytes, bounds: Int32s, void: Bools) -> bool:
     """Tell whether a row belongs before another."""
     if item(major, one) != item(major, other):
@@ -321,7 +321,7 @@ def _is_before(one: int, other: int, major: Int64s, text: Int64s, letters: Bytes
     return bool(item(void, one) and not item(void, other))
 
 
-@compiled
+@step
 def _compared(letters: Bytes, bounds: Int32s, one: int, other: int) -> int:
     """Compare two texts byte by byte: below 0 where the first comes first, 0 where they are equal."""
     first, second = item(bounds, one), item(bounds, other)

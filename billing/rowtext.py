@@ -29,7 +29,7 @@ from billing.literal import HARMLESS
 from billing.rows import decimal_texts
 from billing.texts import NO_TEXTS, Texts
 from rules.columns import Decimals, Int32s, Int64s
-from rules.compiled import compiled, item, put
+from rules.compiled import compiled, item, put, step
 
 INT64_PLACES: Final = 18  # 10**18 still fits int64
 _NUMBER_LENGTH_MAX: Final = 22  # of an int64 with a sign, a point and a zero before it
@@ -149,7 +149,7 @@ def _write_rows(out: Bytes, prefix: Bytes, layout: Int64s, texts: Any, numbers: 
     return max(at - 1, 0)
 
 
-@compiled
+@step
 def _write_literal(out: Bytes, at: int, letters: Bytes, start: int, stop: int) -> int:
     """Write `letters[start:stop]` as a literal; returns where it ends."""
     put(out, at, 39)  # "'"
@@ -192,14 +192,14 @@ def are_harmless(letters: Bytes) -> bool:
     return bool(harm == 0)
 
 
-@compiled
+@step
 def _harm(letters: Any) -> Any:  # noqa: ANN401 - uint64
     """Return other than 0 if any of eight bytes is not printable ASCII, or a quote or a backslash."""
     above = (letters + ONES) | letters  # 127 and more
     return (below(letters, _SPACES) | equal(letters, _QUOTES) | equal(letters, _BACKSLASHES) | above) & HIGHS
 
 
-@compiled
+@step
 def _write_number(out: Bytes, at: int, number: Any, scale: int) -> int:  # noqa: ANN401 - uint64
     """Write digits with a point before the last `scale` of them, if any; returns where they end."""
     if scale == 0:
@@ -210,7 +210,7 @@ def _write_number(out: Bytes, at: int, number: Any, scale: int) -> int:  # noqa:
     return put_digits(out, at + 1, scale, number - whole * item(POWERS, scale))
 
 
-@compiled
+@step
 def _write_whole(out: Bytes, at: int, number: Any) -> int:  # noqa: ANN401 - uint64
     """Write a number; returns where it ends."""
     if number < np.uint64(10):

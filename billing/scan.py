@@ -24,7 +24,7 @@ from billing.wire import (
     USAGE,
 )
 from rules.columns import PICO_PLACES, Int32s, Int64s
-from rules.compiled import compiled, item, put
+from rules.compiled import compiled, item, put, step
 
 ID, ACCOUNT, PRODUCT, FIELDS = 0, 1, 2, 3  # rows of an outline; an attribute's is FIELDS and its place among the names
 _TIME, _QUANTITY, _TYPE, _ATTRIBUTES, _UNKNOWN = 3, 4, 5, 6, -1
@@ -118,7 +118,7 @@ def read_events(reader: Reader, columns: Columns, events: Int32s, digest: Any, r
             digest[row] = event_digest(texts, columns.time_us[row], quantity)
 
 
-@compiled
+@step
 def _read_event(  # noqa: C901 - a step for each part of the grammar
     reader: Reader, columns: Columns, row: int, at: int, end: int
 ) -> bool:
@@ -160,13 +160,13 @@ def _read_event(  # noqa: C901 - a step for each part of the grammar
     return bool(seen & _NEEDED == _NEEDED and _ends(data, at, end))
 
 
-@compiled
+@step
 def _ends(data: Bytes, at: int, end: int) -> bool:
     """Tell whether an object closes at `at` and only white space follows."""
     return bool(at < end and item(data, at) == _CLOSE and _space(data, at + 1, end) == end)
 
 
-@compiled
+@step
 def _read_text(columns: Columns, field: int, row: int, data: Bytes, start: int, stop: int) -> bool:
     """Take a field's text into its column; tell whether it is what the field may be."""
     if field <= PRODUCT:
@@ -182,7 +182,7 @@ def _read_text(columns: Columns, field: int, row: int, data: Bytes, start: int, 
     return bool(hash64(data, start, stop) == _USAGE_HASH)
 
 
-@compiled
+@step
 def _read_attributes(  # noqa: C901, PLR0911, PLR0912 - as many as things can be wrong
     reader: Reader, columns: Columns, row: int, at: int, end: int
 ) -> int:
@@ -235,7 +235,7 @@ def _read_attributes(  # noqa: C901, PLR0911, PLR0912 - as many as things can be
     return -1
 
 
-@compiled
+@step
 def _is_as_last(reader: Reader, place: int, at: int, end: int) -> bool:
     """Tell whether a name and all up to its value, which must begin before `end`, are as in the last event there."""
     length = item(reader.length, place)
@@ -244,14 +244,14 @@ def _is_as_last(reader: Reader, place: int, at: int, end: int) -> bool:
     )
 
 
-@compiled
+@step
 def _note(reader: Reader, place: int, at: int, value: int, means: int) -> None:
     put(reader.begin, place, at)
     put(reader.length, place, value - at)
     put(reader.means, place, means)
 
 
-@compiled
+@step
 def _contains(hashes: Any, count: int, wanted: Any) -> bool:  # noqa: ANN401 - uint64
     for place in range(count):  # noqa: SIM110 - compiled, which generators are not
         if hashes[place] == wanted:
@@ -259,7 +259,7 @@ def _contains(hashes: Any, count: int, wanted: Any) -> bool:  # noqa: ANN401 - u
     return False
 
 
-@compiled
+@step
 def _space(data: Bytes, at: int, end: int) -> int:
     """Return where the white space ends that begins at `at`, if any."""
     while (
@@ -295,7 +295,7 @@ def _text_end(data: Bytes, outside: Any, quote: int, end: int, kind: int) -> int
     return at if at < end and item(data, at) == _QUOTE else -1
 
 
-@compiled
+@step
 def _value(data: Bytes, name_stop: int, end: int) -> int:
     """Return where the value begins of the name that ends at `name_stop` (or nowhere: -1), or -1."""
     if name_stop < 0:
@@ -307,7 +307,7 @@ def _value(data: Bytes, name_stop: int, end: int) -> int:
     return at if at < end else -1
 
 
-@compiled
+@step
 def _number_end(data: Bytes, at: int, end: int) -> int:
     """Return where a number of JSON without an exponent ends, or -1."""
     if at < end and item(data, at) == _MINUS:
@@ -324,14 +324,14 @@ def _number_end(data: Bytes, at: int, end: int) -> int:
     return at
 
 
-@compiled
+@step
 def _digits_end(data: Bytes, at: int, end: int) -> int:
     while at < end and _ZERO <= item(data, at) <= _NINE:
         at += 1
     return at
 
 
-@compiled
+@step
 def _field(data: Bytes, start: int, stop: int) -> int:
     """Return which field of an event a name stands for, or _UNKNOWN."""
     word = eight(data, start)
@@ -345,12 +345,12 @@ def _field(data: Bytes, start: int, stop: int) -> int:
     return _UNKNOWN
 
 
-@compiled
+@step
 def _position(reader: Reader, start: int, stop: int, expected: int) -> int:
     """Return the place of a name among those asked for, or -1; the search begins where the next one mostly is."""
     bounds, count = reader.bounds, len(reader.bounds) - 1
-    for step in range(count):
-        position = expected + step
+    for turn in range(count):
+        position = expected + turn
         if position >= count:
             position -= count
         at, length = bounds[position], bounds[position + 1] - bounds[position]

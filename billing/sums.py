@@ -12,7 +12,7 @@ from billing.digest import UInt64s
 from billing.lines import AMOUNT, CHECKSUM, EVENTS, GROUP, LIMBS, QUANTITY, TAIL, TIME_US, Lines, limbs, whole
 from billing.moment import DAY_US, HOUR_US, SECOND_US
 from rules.columns import Decimals, Int64s, Units
-from rules.compiled import compiled, item, put
+from rules.compiled import compiled, item, put, step
 
 HOURLY, DAILY, MONTHLY, EVER = range(4)  # how long the time is whose lines are added up
 _INT64_MAX: Final = 2**63 - 1
@@ -115,7 +115,7 @@ def _add_up(
     return rows, last_rows - (ways - 1) * lines
 
 
-@compiled
+@step
 def _add_run(
     begin: int,
     stop: int,
@@ -174,7 +174,7 @@ def _add_run(
     return count
 
 
-@compiled
+@step
 def _place_of(start: int, rank: int, order: Int64s, count: int, starts: Int64s, ranks: Int64s) -> int:
     """Return how many of the sums come before this start and rank."""
     low, high = 0, count
@@ -188,7 +188,7 @@ def _place_of(start: int, rank: int, order: Int64s, count: int, starts: Int64s, 
     return low
 
 
-@compiled
+@step
 def _start_of(time_us: int, every: int) -> int:
     """Return the start of the UTC hour, day or month that holds a moment, in seconds since 1970-01-01.
 

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar, cast
 import numba
 import numpy as np
 import pyarrow as pa
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from rules.machine_code import kept
@@ -31,13 +32,18 @@ def compiled(function: _Function) -> _Function:
     return cast("_Function", made)
 
 
-@compiled
+def step(function: _Function) -> _Function:
+    """Compile a function as a part of those that call it, which are compiled: Python runs it as it stands."""
+    return register_jitable(**_OPTIONS)(function)
+
+
+@step
 def item(array: NDArray[Any], at: int) -> Any:  # noqa: ANN401 - an element of the array
     """Return `array[at]`, at >= 0, without asking for the sign of `at`, which may cost more than a byte does."""
     return array[np.uint64(at)]
 
 
-@compiled
+@step
 def put(array: NDArray[Any], at: int, value: Any) -> None:  # noqa: ANN401
     """Set `array[at]`, at >= 0, as `item` reads it."""
     array[np.uint64(at)] = value

@@ -16,7 +16,7 @@ from rules.book import Book, Rule
 from rules.candidates import Candidates
 from rules.classes import NumberClasses, TextClasses, distinct
 from rules.columns import INT64_LIMIT, MISSING, Coded, Int32s, Int64s, Usage, stacked
-from rules.compiled import compiled
+from rules.compiled import compiled, step
 from rules.condition import Condition
 from rules.memo import ASKED, Memo, noted, place_of
 from rules.pool import Pool, What
@@ -270,7 +270,7 @@ def _find(  # noqa: C901, PLR0912 - every kind of part
     return waiting, asked, lines, unmatched
 
 
-@compiled
+@step
 def _waits(parts: Int64s, bounds: Int64s, block: int, winners: Int32s, at: int) -> bool:
     """Tell whether a block reads an earlier group whose winner is not known yet."""
     for part in range(bounds[0, block], bounds[0, block + 1]):
@@ -279,7 +279,7 @@ def _waits(parts: Int64s, bounds: Int64s, block: int, winners: Int32s, at: int) 
     return False
 
 
-@compiled
+@step
 def _passed(ends_us: Int64s, start: int, stop: int, time_us: int) -> int:
     """Return how many of some ascending ends are not after a time."""
     low, high = start, stop

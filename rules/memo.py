@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from rules.columns import Int32s, Int64s
-from rules.compiled import compiled
+from rules.compiled import compiled, step
 
 ASKED: Final = -2  # an answer that somebody is looking for; answers are -1 and above
 _FREE: Final = -3
@@ -80,7 +80,7 @@ def noted(keys: Int64s, answers: Int32s, questions: Int64s, count: int, place: i
     return count + 1
 
 
-@compiled
+@step
 def _hash(key: Int64s) -> Any:  # noqa: ANN401 - uint64, which mypy would mix with int
     """Mix as splitmix64 does (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014)."""
     value = np.uint64(0)

@@ -11,7 +11,7 @@ import numpy as np
 
 from rules.book import CURRENCY, Book
 from rules.columns import MISSING, PICO_PLACES, Coded, Decimals, Dictionary, Int32s, Int64s, Lines, Usage, stacked
-from rules.compiled import compiled
+from rules.compiled import compiled, step
 from rules.directory import Directory
 from rules.match import Matched
 from rules.payer import is_account
@@ -199,7 +199,7 @@ def _price(  # noqa: C901, PLR0912 - one event after the other, all of it once
     return scale
 
 
-@compiled
+@step
 def _rounded(number: int, divisor: int, mode: int) -> int:
     """Return `number / divisor` rounded as `rules.price.rounding` does."""
     if divisor == 1:

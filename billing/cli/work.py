@@ -31,10 +31,10 @@ from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, Deployment, Processes,
 from billing.config import source_settings
 from billing.config.settings import PORT_MAX
 from billing.errors import SettingsError, VersionFencedError
+from billing.hash64 import hash64
 from billing.rehearsal import rehearse_all
 from billing.vitals import Vitals
 from billing.worker import Worker
-from rules.compiled import item
 from rules.machine_code import is_kept, is_ready
 from rules.pricer import Pricer
 
@@ -95,7 +95,7 @@ def make_ready(vitals: Vitals | None = None) -> None:
     """
     if is_ready(rehearse_all):
         return
-    if is_kept(item):
+    if is_kept(hash64):
         _log.info("compiling", why="no machine code is kept of these sources for this processor")
         _compile_apart(vitals)
     else:
