@@ -100,7 +100,7 @@ def refusal(url: MysqlUrl, error: BaseException) -> str:
 
 
 def _told_by_driver(error: BaseException) -> BaseException:
-    """Return the driver's own error, which SQLAlchemy keeps in its; a worker has no SQLAlchemy."""
+    """Return the driver's own error, which SQLAlchemy keeps in its own; a worker has no SQLAlchemy."""
     told: BaseException | None = getattr(error, "orig", None)
     return told or error
 
