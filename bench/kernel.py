@@ -34,7 +34,7 @@ class Stage:
 
 @attrs.frozen
 class KernelTimes:
-    """What one model costs: CPU seconds of each repeat, for all events at once.
+    """What one model costs: CPU seconds of each repeat, for all events at once; one of everything in each repeat.
 
     stages: by stage, in the order of the path; whole: the engine from payloads to the text of every packet;
     yardstick: work that the engine has no part in, which tells one machine's second from another's.

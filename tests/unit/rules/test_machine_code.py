@@ -14,10 +14,10 @@ from parcel import (
     nothing,
     rate as told,
 )
-from rules.compiled import compiled
+from rules.compiled import {decorator} as decorator
 
 
-@compiled
+@decorator
 def step(number):
     return number * told.RATE {more}
 """
@@ -48,22 +48,29 @@ def total(folder: Path) -> tuple[int, bool]:
     return int(found), there == "True"
 
 
+def step(decorator: str, more: str = "") -> str:
+    """Return the source of the step."""
+    return STEP.format(decorator=decorator, more=more)
+
+
 @pytest.fixture
 def parcel(tmp_path: Path) -> Path:
     """Return a package whose loop takes a step from another module, and that a rate from a third."""
     package = tmp_path / "parcel"
     package.mkdir()
-    modules = {"__init__": "", "nothing": "", "rate": RATE.format(rate=2), "step": STEP.format(more=""), "loop": LOOP}
+    modules = {"__init__": "", "nothing": "", "rate": RATE.format(rate=2), "loop": LOOP}
     for name, text in modules.items():
         (package / f"{name}.py").write_text(text)
     return package
 
 
-def test_code_is_kept_until_anything_in_it_changes(parcel: Path) -> None:
+@pytest.mark.parametrize("decorator", ["compiled", "step"])
+def test_code_is_kept_until_anything_in_it_changes(parcel: Path, decorator: str) -> None:
     """Otherwise an upgrade goes on with steps and constants of before, whose file is not that of the loop."""
+    (parcel / "step.py").write_text(step(decorator))
     assert total(parcel.parent) == (12, False)
     assert total(parcel.parent) == (12, True)
-    (parcel / "step.py").write_text(STEP.format(more="+ 1"))
+    (parcel / "step.py").write_text(step(decorator, "+ 1"))
     assert total(parcel.parent) == (16, False)
     (parcel / "rate.py").write_text(RATE.format(rate=3))
     assert total(parcel.parent) == (22, False)
