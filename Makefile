@@ -21,6 +21,9 @@ TEST := $(VENV)/ready-to-test
 SHARED := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
 
+# Hundreds of tests start a command, which would compile all its modules anew.
+test unit: export PYTHONDONTWRITEBYTECODE :=
+
 campaign: export FAULT_DATABASE := $(FAULT_DATABASE)
 campaign: export FAULT_SEED := $(FAULT_SEED)
 campaign: export FAULT_FAULTS := $(FAULT_FAULTS)

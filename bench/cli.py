@@ -25,21 +25,21 @@ from bench.scale import PREFIXES_MAX, PREFIXES_MIN, RULES_MAX, RULES_MIN
 from bench.scenario import PARTITIONS_EACH_WORKER, SHARDS_MAX, WORKERS_MAX, CoresEach, Database, LimitsGiven, Scenario
 from bench.session import DEFAULT_FOLDER, err, servers, telling, use_limits
 from bench.system import machine
+from billing.cli.listing import add
 from billing.cli.setup import deployment
 from billing.cli.shards import init
 from billing.errors import BillingError
+from generators.errors import DeliveryError
 from generators.population import EXPONENT_MAX, Model, model_named
-from generators.producer import DeliveryError
 from ops.local.errors import LocalServerError, StackSettingError
-from rules.load import BookError
-from sharding.shardmap import ShardMapError
+from rules.errors import BookError
+from sharding.errors import ShardMapError
 
 SECONDS_MAX: Final = 86_400
 
 app = App(name="billing-bench", help="How fast the billing engine is, on this machine.")
-app.command("bench.comparison.cli:compare")  # by name: they import what other commands do not use
-app.command("bench.planning.cli:plan")
-app.command("bench.planning.cli:holdout")
+for _path in ("comparison.cli:compare", "planning.cli:plan", "planning.cli:holdout"):  # what others need not import
+    add(app, f"bench.{_path}")
 
 
 @app.command

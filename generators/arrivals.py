@@ -12,6 +12,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from generators.errors import ArrivalsError
+
 Int64s = NDArray[np.int64]
 Float64s = NDArray[np.float64]
 
@@ -22,10 +24,6 @@ _HALF_HOURS: Final = 48
 _PEAK_HALF_HOUR: Final = 32  # 16:00 UTC: afternoon in Europe, morning in America
 _SWING: Final = 0.8  # the busiest half-hour carries nine times the quietest
 _BURST_SHARES: Final = (12.0, *([1.0] * 9))  # more than half of ten minutes' events fall into the first minute
-
-
-class ArrivalsError(ValueError):
-    """Arrivals that cannot be placed in time."""
 
 
 class Shape(StrEnum):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generators.defects import CONFLICTING, DEFECTS
+from generators.errors import FaultsError
 
 Int64s = NDArray[np.int64]
 Float64s = NDArray[np.float64]
@@ -25,10 +26,6 @@ HOUR_US: Final = 3_600_000_000
 DUPLICATE_WINDOW_MAX: Final = 50_000  # a workload keeps the blocks of one window in memory, about 0.3 KB an event
 _LATE_HOURS_MAX: Final = 72  # a phone or a gateway that was offline over a long weekend
 _DISORDER_REACH: Final = 200  # events that overtake a delayed one: some partitions' worth of a producer's batch
-
-
-class FaultsError(ValueError):
-    """Faults that cannot be planned."""
 
 
 def _share(instance: object, field: "attrs.Attribute[float]", value: float) -> None:

@@ -11,16 +11,14 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from generators.errors import PopulationError
+
 Int64s = NDArray[np.int64]
 Float64s = NDArray[np.float64]
 
 ACCOUNTS_MAX: Final = 10_000_000  # the cumulative table of a skewed population takes 8 bytes an account: 80 MB
 EXPONENT_MAX: Final = 5.0  # beyond it practically every event falls on the first account: that is the hot-shard model
 HOT_ACCOUNT: Final = 0
-
-
-class PopulationError(ValueError):
-    """A population that cannot be drawn from."""
 
 
 class Model(StrEnum):

@@ -15,6 +15,8 @@ from typing import IO, Any, Final, Protocol
 import zstandard
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from generators.errors import DeliveryError, FileTargetError
+
 _ACCOUNT: Final = re.compile(rb'"account"\s*:\s*"([!#-&(-\[\]-_a-~]{1,64})"')
 _GZIP_LEVEL: Final = 3  # JSON lines shrink little more at higher levels, which take several times as long
 _ZSTD_LEVEL: Final = 3
@@ -48,14 +50,6 @@ class SupportsWrite(Protocol):
 
 
 Progress = Callable[[int], object]  # takes the number of payloads done since the last call
-
-
-class FileTargetError(OSError):
-    """A file of payloads could not be written."""
-
-
-class DeliveryError(OSError):
-    """Payloads did not reach the topic."""
 
 
 def _silent(_: int) -> None: ...

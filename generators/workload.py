@@ -19,6 +19,7 @@ from generators import faults as faults_module
 from generators import telecom, tokens
 from generators.arrivals import DEFAULT_START_US, Arrivals, Shape, shape_named
 from generators.defects import CONFLICTING, DEFECTS
+from generators.errors import WorkloadError
 from generators.faults import (
     CONFLICT_KIND,
     DUPLICATE,
@@ -39,10 +40,6 @@ POSITION_MAX: Final = 10**12  # event numbers have twelve digits, and floats pla
 _BLOCKS_KEPT: Final = 9  # a duplicate looks back over the default window of 50,000 positions: seven blocks and a bit
 _BASE_DRAWS: Final = 2  # account, place within the gap between two events; then the family's own
 _BASE_STREAM, _FAULT_STREAM, _CREDIT_STREAM = range(3)
-
-
-class WorkloadError(ValueError):
-    """A workload, or a stretch of one, that does not exist."""
 
 
 class Family(StrEnum):

@@ -5,36 +5,76 @@ fail on what the arrays contain.
 Source of the rules: the numba reference manual, chapter "Supported Python features".
 """
 
+import threading
 from collections.abc import Callable, Mapping
+from functools import cache, update_wrapper
 from typing import Any, Final, TypeVar, cast
 
-import numba
 import numpy as np
 import pyarrow as pa
-from numba.extending import register_jitable
 from numpy.typing import NDArray
-
-from rules.machine_code import kept
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 # Without reference counts: no compiled function makes an array, and counting takes half of the time of short calls.
 # Without a form for callers in C: there are none, and it is compiled like the others.
 _OPTIONS: Final[Mapping[str, Any]] = {"_nrt": False, "forceinline": True, "no_cfunc_wrapper": True}
+_making: Final = threading.RLock()
+_steps: Final[list[Callable[..., object]]] = []  # that numba has not been told of
+
+
+class Loop:
+    """A compiled function that is made when it is first called, by Python or by another: numba takes long to import."""
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        update_wrapper(self, function)
+        self._function = function
+        self._made: Any = None
+
+    def __call__(self, *given: object) -> object:
+        """Call what was made of the function."""
+        return (self._made or self.made())(*given)
+
+    def made(self) -> Any:  # noqa: ANN401 - numba's
+        """Return what numba makes of the function; its code is kept on disk where there is a place for it."""
+        with _making:
+            if self._made is None:
+                self._made = _make(self._function)
+            return self._made
 
 
 def compiled(function: _Function) -> _Function:
     """Compile a function when it is first called, and keep the machine code on disk where there is a place for it."""
-    try:
-        with kept():
-            made = numba.njit(cache=True, **_OPTIONS)(function)
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        made = numba.njit(**_OPTIONS)(function)
-    return cast("_Function", made)
+    return cast("_Function", Loop(function))
 
 
 def step(function: _Function) -> _Function:
     """Compile a function as a part of those that call it, which are compiled: Python runs it as it stands."""
-    return register_jitable(**_OPTIONS)(function)
+    _steps.append(function)
+    return function
+
+
+def _make(function: Callable[..., object]) -> object:
+    from numba import njit  # noqa: PLC0415 - half of the time that a command takes which calls no loop
+    from numba.extending import register_jitable  # noqa: PLC0415
+
+    from rules.machine_code import kept  # noqa: PLC0415
+
+    _introduce_loops()
+    while _steps:
+        register_jitable(**_OPTIONS)(_steps.pop())
+    try:
+        with kept():
+            return njit(cache=True, **_OPTIONS)(function)
+    except RuntimeError:  # neither the package's folder nor the user's cache can be written
+        return njit(**_OPTIONS)(function)
+
+
+@cache
+def _introduce_loops() -> None:
+    """Let a loop call another one: to numba it is what is made of it."""
+    from numba.extending import typeof_impl  # noqa: PLC0415
+
+    typeof_impl.register(Loop)(lambda loop, context: typeof_impl(loop.made(), context))
 
 
 @step

@@ -14,31 +14,14 @@ import yaml
 from yaml.nodes import ScalarNode
 from yaml.resolver import Resolver
 
+from rules.errors import Problem
+
 BYTES_MAX: Final = 16 << 20  # ten times a book of 10,000 rules; a bigger one is a table in the wrong place
 KINDS_MAX: Final = 10_000  # scalars whose kind is remembered while a book is read
 DEPTH_MAX: Final = 32  # a book needs nine; deeper is a mistake or an attack on the stack
 _TOO_DEEP: Final = f"is nested deeper than {DEPTH_MAX} levels; a book needs nine"
 _LIBRARY_TOO_DEEP: Final = "maximum nesting depth"  # in the words of libyaml from PyYAML 6.0.4 on
 PROBLEMS_MAX: Final = 100  # more than anybody reads before mending the first ones
-
-
-@attrs.frozen
-class Problem:
-    """One thing wrong with a file: where, and what to do about it. Line 0 means the file as a whole.
-
-    warning: the file can be used as it is, but hardly means what it says.
-    """
-
-    path: str
-    line: int
-    key_path: str
-    message: str
-    warning: bool = False
-
-    def __str__(self) -> str:
-        place = f"{self.path}:{self.line}" if self.line else self.path
-        place += ": warning" if self.warning else ""
-        return f"{place}: {self.key_path}: {self.message}" if self.key_path else f"{place}: {self.message}"
 
 
 @attrs.frozen(eq=False)

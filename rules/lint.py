@@ -15,8 +15,9 @@ from rules.book import Book, Rule
 from rules.columns import MISSING
 from rules.condition import Condition, OneOf, Prefix, atoms
 from rules.describe import moment_text
-from rules.document import Items, Node, Problem, Text
+from rules.document import Items, Node, Text
 from rules.document import Mapping as MappingNode
+from rules.errors import Problem
 from rules.implication import all_implied, contradicts_itself
 from rules.load import GROUPS_MAX
 from rules.price.cumulative import CumulativePrice

@@ -5,7 +5,7 @@ Owns the top level of the format and the limits of a book. Must not know how rul
 
 import gc
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -13,7 +13,8 @@ from typing import Final
 import attrs
 
 from rules.book import EVENT_FIELDS, Book, Every, Rollup, Rule
-from rules.document import Mapping, Node, Problem, Problems, read_document
+from rules.document import Mapping, Node, Problems, read_document
+from rules.errors import BookError, Problem
 from rules.fields import NAME, NAME_WANTED, Fields
 from rules.load_rule import RuleReader
 from rules.price.model import Source
@@ -30,14 +31,6 @@ NAMES_MAX: Final = 16  # dimensions, and attributes kept
 VERSION_MAX: Final = 2**31 - 1  # an INT column
 OPTIONAL: Final = ("dimensions", "keep", "rollups", "accounts", "contracts", "tiers")
 CURRENCIES_MAX: Final = 64  # price lists that one team keeps in step
-
-
-class BookError(Exception):
-    """A book that cannot be used; `problems` holds everything wrong with it, the text has one line for each."""
-
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(map(str, self.problems)))
 
 
 def load(path: str | os.PathLike[str]) -> Book:

@@ -17,6 +17,8 @@ from typing import Any, Final, cast
 import numba
 from numba.core import caching, event
 
+from rules.compiled import Loop
+
 _config: Any = numba.config
 _PACKAGES: Final = frozenset({"billing", "rules", "sharding"})  # whose modules loops are made of
 _IMPORT: Final = re.compile(r"^(?:from|import) ([\w.]+)(?: import (?:\(([^)]*)\)|([\w, ]+)))?", re.MULTILINE)
@@ -74,7 +76,7 @@ def source_stamp(module: str) -> bytes:
 
 def is_kept(function: Callable[..., object]) -> bool:
     """Tell whether a compiled function's code has a place on disk."""
-    return cast("Any", function).stats.cache_path is not None
+    return cast("Loop", function).made().stats.cache_path is not None
 
 
 def is_ready(work: Callable[[], object]) -> bool:

@@ -13,8 +13,8 @@ from rules.cases import Case, CaseEvent, Cases, Charge
 from rules.columns import PICO_PLACES
 from rules.document import Mapping as MappingNode
 from rules.document import Node, Problems, read_document
+from rules.errors import BookError
 from rules.fields import Fields
-from rules.load import BookError
 from rules.number import units_of
 from rules.payer import is_account
 from rules.quote import quoted

@@ -9,7 +9,8 @@ import attrs
 import pyarrow as pa
 
 from rules.columns import Int32s
-from rules.document import Node, Problem, Problems
+from rules.document import Node, Problems
+from rules.errors import Problem
 from rules.fields import Fields, nearest
 from rules.quote import quoted
 from rules.read_table import Tables

@@ -14,7 +14,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rules.cells import NumberKind, numbers_of
-from rules.document import Node, Problem, Problems
+from rules.document import Node, Problems
+from rules.errors import Problem
 from rules.prefix import PrefixIndex
 from rules.quote import quoted
 from rules.table import ExactKeys, Key, Keys, Table, TableIndex

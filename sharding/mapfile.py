@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import yaml
 
-from sharding.shardmap import Key, ShardMap, ShardMapError, SlotRange, Spread
+from sharding.errors import Key, ShardMapError
+from sharding.shardmap import ShardMap, SlotRange, Spread
 
 MAP_BYTES_MAX: Final = 16 * 1024 * 1024  # 65,536 ranges and 100,000 pins fit; anything larger is another file
 

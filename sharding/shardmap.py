@@ -13,6 +13,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from sharding.errors import Key, ShardMapError
 from sharding.key import SLOTS, slot_of, slot_of_one
 
 BY_EVENT: Final = "event"
@@ -25,26 +26,7 @@ WAYS_MAX: Final = 256  # a read of a spread account gathers from this many place
 SPREAD_ATTRIBUTES_MAX: Final = 8  # each one is read and hashed for each event of the account
 NAME_BYTES_MAX: Final = 64  # as for every identifier of an event
 
-Key = tuple[str | int, ...]
 Homes = NDArray[np.int32]
-
-
-class ShardMapError(Exception):
-    """A map that cannot be used: the configuration is wrong, so nothing starts.
-
-    key: path of the wrong value, such as ("ranges", 2, "start"); sentence: what is wrong and what to write instead;
-    where: the file and line, or "shard map" for a map that was built in code.
-    """
-
-    def __init__(self, key: Key, sentence: str, where: str = "shard map") -> None:
-        super().__init__(": ".join(part for part in (where, dotted(key), sentence) if part))
-        self.key = key
-        self.sentence = sentence
-
-
-def dotted(key: Key) -> str:
-    """Write a key path as people do: `ranges[2].start`."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).removeprefix(".")
 
 
 @attrs.frozen

@@ -13,8 +13,8 @@ import structlog
 from billing.config.deployment import Deployment
 from billing.cursor import CursorRow
 from billing.errors import BillingError
-from rules.load import BookError
-from sharding.shardmap import ShardMapError
+from rules.errors import BookError
+from sharding.errors import ShardMapError
 
 Load = Callable[[], Deployment]
 _PAUSE_SECONDS: Final = 5.0  # between two tries: whoever publishes a book may not have copied it to this machine yet

@@ -19,21 +19,15 @@ from typing import Any, Final, NoReturn
 import structlog
 from cyclopts import App, CycloptsError
 
+from billing.cli.listing import add
 from billing.errors import BillingError
-from generators.arrivals import ArrivalsError
-from generators.faults import FaultsError
-from generators.population import PopulationError
-from generators.producer import DeliveryError, FileTargetError
-from generators.workload import WorkloadError
+from generators.errors import DeliveryError, FileTargetError, TrafficError
 from ops.local.errors import LocalServerError, StackMismatchError, StackSettingError
-from rules.load import BookError
-from sharding.shardmap import ShardMapError
+from rules.errors import BookError
+from sharding.errors import ShardMapError
 
 # Exit code 2: a person must correct a file or an option.
-_CONFIGURATION_ERRORS: Final = (
-    ArrivalsError, BookError, FaultsError, PopulationError, ShardMapError, StackMismatchError,
-    StackSettingError, WorkloadError,
-)  # fmt: skip
+_CONFIGURATION_ERRORS: Final = (BookError, ShardMapError, StackMismatchError, StackSettingError, TrafficError)
 _FAILURES: Final = (LocalServerError, DeliveryError, FileTargetError)
 
 
@@ -52,8 +46,8 @@ for _path in (
     "look:balance", "look:usage", "look:transactions", "look:explain", "look:export", "look:serve",
     "closing:close",
 ):  # fmt: skip
-    app.command(f"billing.cli.{_path}")
-app.command("billing.cli.work:compile_", name="compile")
+    add(app, f"billing.cli.{_path}")
+add(app, "billing.cli.work:compile_", "compile")
 for _group, _help, _paths in (
     (
         "keys", "Make and revoke the keys of the HTTP API.",
@@ -75,16 +69,14 @@ for _group, _help, _paths in (
 ):  # fmt: skip
     _commands = App(name=_group, help=_help)
     for _name, _path in _paths.items():
-        _commands.command(f"billing.cli.{_path}", name=_name)
+        add(_commands, f"billing.cli.{_path}", _name)
     app.command(_commands)
 
 
-def main() -> None:  # noqa: C901 - one handler for each kind of end
+def main() -> None:
     """Run one command; exit with 0 (done), 1 (a check failed) or 2 (wrong usage or configuration)."""
     _log_to_stderr()
     try:
-        if not {"--help", "-h"}.isdisjoint(sys.argv) or len(sys.argv) == 1:
-            _import_commands(app)
         result: Any = app(sys.argv[1:], exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except CycloptsError as error:
@@ -107,13 +99,6 @@ def main() -> None:  # noqa: C901 - one handler for each kind of end
             raise
         _fail(f"unexpected {type(error).__name__} at {_place(error)}; BILLING_LOG_LEVEL=DEBUG shows all of it", 1)
     sys.exit(result if isinstance(result, int) else 0)
-
-
-def _import_commands(commands: App) -> None:
-    """Import what a list of commands shows of each: the first line of its docstring."""
-    for name in commands:
-        if not name.startswith("-"):
-            _import_commands(commands[name])
 
 
 def _fail(sentences: str, code: int) -> NoReturn:

@@ -19,7 +19,8 @@ from billing.config.store_url import MysqlUrl, SqliteUrl, StoreUrl, StoreUrlErro
 from billing.errors import SettingsError
 from billing.limits import DEPENDENCIES, Limits
 from sharding import mapfile
-from sharding.shardmap import ShardMap, ShardMapError
+from sharding.errors import ShardMapError
+from sharding.shardmap import ShardMap
 
 PORT_MAX: Final = 65_535
 _HOST: Final = r"[A-Za-z0-9._-]{1,255}"

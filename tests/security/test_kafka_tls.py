@@ -16,7 +16,8 @@ from billing.config.settings import load
 from billing.config.source_settings import KafkaSource
 from billing.errors import SettingsError, SourceError
 from billing.ports import Source
-from generators.producer import DeliveryError, produce
+from generators.errors import DeliveryError
+from generators.producer import produce
 from tests.certificates import HOST, Authority
 from tests.command import write_book, write_settings
 from tests.pipeline import payload

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from generators.arrivals import DEFAULT_START_US, Arrivals, ArrivalsError, Shape, shape_named
+from generators.arrivals import DEFAULT_START_US, Arrivals, Shape, shape_named
+from generators.errors import ArrivalsError
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US

@@ -1,17 +1,8 @@
 import numpy as np
 import pytest
 
-from generators.faults import (
-    CONFLICT_KIND,
-    DRAWS,
-    DUPLICATE_KIND,
-    KINDS,
-    ORDINARY_KIND,
-    REASONS,
-    Faults,
-    FaultsError,
-    plan,
-)
+from generators.errors import FaultsError
+from generators.faults import CONFLICT_KIND, DRAWS, DUPLICATE_KIND, KINDS, ORDINARY_KIND, REASONS, Faults, plan
 
 
 def draws(count: int = 8_192) -> np.ndarray:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from generators.population import Model, Population, PopulationError, account_name, model_named, zipf_shares
+from generators.errors import PopulationError
+from generators.population import Model, Population, account_name, model_named, zipf_shares
 
 
 def draws(count: int) -> np.ndarray:

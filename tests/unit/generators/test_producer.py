@@ -8,8 +8,9 @@ import zstandard
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from generators import producer
+from generators.errors import DeliveryError, FileTargetError
 from generators.faults import Faults
-from generators.producer import DeliveryError, FileTargetError, no_key, produce, write_file
+from generators.producer import no_key, produce, write_file
 from generators.workload import Workload
 
 WORKLOAD = Workload(faults=Faults(duplicates=0.05, malformed=0.05))

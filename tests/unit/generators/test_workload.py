@@ -4,10 +4,9 @@ from collections import Counter
 
 import pytest
 
-from generators.arrivals import ArrivalsError
-from generators.faults import Faults, FaultsError
-from generators.population import PopulationError
-from generators.workload import BLOCK_EVENTS, Workload, WorkloadError
+from generators.errors import ArrivalsError, FaultsError, PopulationError, WorkloadError
+from generators.faults import Faults
+from generators.workload import BLOCK_EVENTS, Workload
 
 FAULTS = Faults(duplicates=0.05, late=0.02, out_of_order=0.1, malformed=0.05)
 NOISY = Workload(faults=FAULTS)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rules.columns import Coded, Dictionary
-from rules.load import BookError
+from rules.errors import BookError
 from rules.lookup import Lookup
 from rules.pricer import Pricer
 from tests.rulebooks import book_of, price, reasons, usage_of

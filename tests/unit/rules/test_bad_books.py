@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rules.load import BookError, check, load
+from rules.errors import BookError
+from rules.load import check, load
 
 BOOK = """book: bad
 version: 1

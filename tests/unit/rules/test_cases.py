@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from rules.cases import failures
-from rules.load import BookError, load
+from rules.errors import BookError
+from rules.load import load
 from rules.read_cases import beside, read_cases
 
 BOOK = """\

@@ -7,7 +7,7 @@ import pytest
 
 import rules.contract
 import rules.variants
-from rules.load import BookError
+from rules.errors import BookError
 from rules.pricer import Pricer
 from tests.rulebooks import TIME_US, Ledger, amounts, book_of, lines_of, price, reasons, usage_of
 

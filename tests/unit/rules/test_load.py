@@ -11,7 +11,8 @@ import rules.load
 import rules.read_table
 from rules.book import Every, Rollup
 from rules.condition import All, Exists, Not, OneOf, OneOfNumbers, Prefix, Range
-from rules.load import OPTIONAL, BookError, check, load
+from rules.errors import BookError
+from rules.load import OPTIONAL, check, load
 from rules.price import MODELS
 from rules.price.per_unit import PerUnit
 from rules.price.percentage import Percentage

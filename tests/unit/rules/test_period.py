@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rules.columns import Coded, Counter
-from rules.load import BookError
+from rules.errors import BookError
 from rules.period import Per, Unit, ends_possible, period_end, period_start, starts, starts_named, unit_named, zones
 from rules.pricer import Pricer
 from tests.agreement import by_engine, by_oracle, charged

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rules.load import BookError
+from rules.errors import BookError
 from tests.rulebooks import amounts, rules_of
 
 ROWS = 100_000

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from sharding.errors import ShardMapError
 from sharding.key import SLOTS
 from sharding.mapfile import dump, load, parse
-from sharding.shardmap import ShardMap, ShardMapError, SlotRange, Spread
+from sharding.shardmap import ShardMap, SlotRange, Spread
 
 GOOD = """\
 version: 3

@@ -2,8 +2,9 @@ from typing import Any
 
 import pytest
 
+from sharding.errors import ShardMapError
 from sharding.key import SLOTS, slot_of
-from sharding.shardmap import ShardMap, ShardMapError, SlotRange, Spread
+from sharding.shardmap import ShardMap, SlotRange, Spread
 
 HALVES = (SlotRange(0, 32768, "a"), SlotRange(32768, SLOTS, "b"))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rules.load import BookError
+from rules.errors import BookError
 from tests.rulebooks import amounts, price, reasons, rules_of
 
 MINUTE = 'connect: "0.4", rate: "0.2", unit: 60'

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rules.book import Book
-from rules.load import BookError
+from rules.errors import BookError
 from tests.agreement import charged, quantities
 from tests.rulebooks import price, rules_of, settled, settled_amounts
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rules.load import BookError
+from rules.errors import BookError
 from tests.agreement import by_engine, by_oracle, charged, quantities
 from tests.rulebooks import book_of, rules_of
 

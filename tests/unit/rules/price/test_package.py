@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rules.load import BookError
+from rules.errors import BookError
 from tests.agreement import charged, quantities
 from tests.rulebooks import rules_of
 
