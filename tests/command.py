@@ -1,23 +1,30 @@
 """The real command as a process, and small deployments for it: SQLite shards and a file of events."""
 
 import json
+import multiprocessing
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import cache
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
 import attrs
 import httpx
 
+from billing.__main__ import main
+
 ROOT = Path(__file__).parents[1]
 WAIT_SECONDS = 60  # a command that takes longer hangs
+COMMANDS = [f"billing.cli.{path.stem}" for path in (ROOT / "billing" / "cli").glob("[a-z]*.py")]
 
 BOOK = """
 book: test
@@ -84,9 +91,40 @@ def finish(process: subprocess.Popen[str], seconds: float = WAIT_SECONDS) -> Don
     return Done(process.returncode, out, err)
 
 
-def billing(*arguments: str, folder: Path, **more: str) -> Done:
-    """Run `billing ...` in a folder to its end."""
-    return finish(start(*arguments, folder=folder, **more))
+def billing(*arguments: str, folder: Path, seconds: float = WAIT_SECONDS) -> Done:
+    """Run `billing ...` in a folder to its end, which must come in so many seconds.
+
+    Its process is forked from one that has imported the commands; to import them takes longer than most commands do.
+    """
+    with tempfile.TemporaryDirectory() as told:
+        process = _with_commands().Process(target=_become, args=(arguments, folder, told))
+        process.start()
+        process.join(seconds)
+        ended = process.exitcode is not None
+        process.kill()
+        process.join()
+        out, err = (Path(told, name).read_text() for name in ("out", "err"))
+    assert ended, f"still running after {seconds} s: {out}{err}"
+    assert process.exitcode is not None
+    return Done(process.exitcode, out, err)
+
+
+@cache
+def _with_commands() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, *COMMANDS])
+    return context
+
+
+def _become(arguments: Sequence[str], folder: Path, told: str) -> None:
+    for number, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(Path(told, name), os.O_WRONLY | os.O_CREAT), number)
+    os.chdir(folder)
+    kept = environment()
+    os.environ.clear()
+    os.environ.update(kept)
+    sys.argv = ["billing", *arguments]
+    main()
 
 
 def stop(process: subprocess.Popen[str]) -> Done:

@@ -35,9 +35,9 @@ from generators.producer import produce
 from ops.local.kafka import KafkaServer
 from ops.local.mysql import MysqlServer
 from ops.local.process import free_port
+from tests.command import ROOT, Done, billing
 from tests.servers import query
 
-ROOT = Path(__file__).parents[1]
 PATIENCE_SECONDS = 240.0  # a bound on waiting, not an expectation: a loaded machine may take most of it
 STEP_SECONDS = 0.05
 WORKER_USER = "worker"
@@ -134,19 +134,13 @@ class Site:
     def audit(self) -> list[dict[str, Any]]:
         """Run `billing audit` and return what it says of each shard; fails the test unless it is clean."""
         done = self.billing("audit", "--json")
-        assert done.returncode == 0, done.stdout + done.stderr
-        return json.loads(done.stdout)
+        assert done.code == 0, done
+        found: list[dict[str, Any]] = done.json
+        return found
 
-    def billing(self, command: str, *options: str) -> subprocess.CompletedProcess[str]:
+    def billing(self, command: str, *options: str) -> Done:
         """Run one command of `billing` on this configuration to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "billing", command, "-c", str(self.config), *options],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-            check=False,
-        )
+        return billing(command, "-c", str(self.config), *options, folder=ROOT, seconds=PATIENCE_SECONDS)
 
     async def _cursors(self, names: Iterable[str]) -> dict[str, list[CursorRow]]:
         found = {}
@@ -214,7 +208,7 @@ def make_site(
         worker_config = _write_config(folder / "workers.toml", lines, [f"mysql://{name}" for name in names])
     site = Site(config, worker_config, deployment(config), topic, kafka, servers)
     done = site.billing("init")
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.code == 0, done
     return site
 
 

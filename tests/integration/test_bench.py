@@ -13,8 +13,7 @@ import msgspec
 import pytest
 
 from bench.planning.measured import read
-from tests.command import finish, stop, until
-from tests.fleet import ROOT
+from tests.command import ROOT, finish, stop, until
 from tests.planned import capacity, measurements
 
 RUN_SECONDS = 300  # a run that takes longer hangs

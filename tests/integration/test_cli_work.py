@@ -102,7 +102,7 @@ def test_a_worker_compiles_once_before_it_begins(tmp_path: Path) -> None:
         assert said == ["compiling"] * compiles + ["partitions assigned", "stopped"]
     loops = sorted(path.name for path in kept.rglob("*.nbc"))
     assert loops
-    assert billing("compile", folder=tmp_path, NUMBA_CACHE_DIR=str(kept)).code == 0
+    assert finish(start("compile", folder=tmp_path, NUMBA_CACHE_DIR=str(kept))).code == 0
     assert sorted(path.name for path in kept.rglob("*.nbc")) == loops
     assert audited(tmp_path) == {"events": SOUND, "duplicates": 0, "quarantined": 0, "amount": PRICE * SOUND}
 

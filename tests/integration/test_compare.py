@@ -10,7 +10,8 @@ from generators import oracle
 from generators.population import Model
 from generators.workload import Workload
 from rules import books_path
-from tests.fleet import PATIENCE_SECONDS, ROOT, make_site
+from tests.command import ROOT
+from tests.fleet import PATIENCE_SECONDS, make_site
 
 EVENTS = 400
 BOOK = books_path() / "telecom.yaml"

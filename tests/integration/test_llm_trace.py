@@ -1,21 +1,12 @@
 """The recorded LLM trace, billed on two ways that share no server: a file into SQLite, and Kafka into MySQL."""
 
-import subprocess
-import sys
-
 from generators import llm_trace, oracle
 from rules import books_path
-from tests.fleet import ROOT, fleet_of, make_site, read_amounts
+from tests.command import billing
+from tests.fleet import fleet_of, make_site, read_amounts
 
 BOOK = books_path() / "llm-tokens.yaml"
 SHARDS = 4
-
-
-def billing(*arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", "billing", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def through_sqlite(folder):
@@ -24,17 +15,16 @@ def through_sqlite(folder):
     for number in range(SHARDS):
         lines += ["[[shards]]", f'name = "shard-{number}"', f'writer = "sqlite:///{folder}/shard-{number}.db"']
     config.write_text("\n".join(lines))
-    billing("replay", "--out", events)
-    billing("init", "-c", config)
-    billing("run", "--until-end", "-c", config)
-    billing("audit", "-c", config)
+    assert billing("replay", "--out", str(events), folder=folder).code == 0
+    for command in (("init",), ("run", "--until-end"), ("audit",)):
+        assert billing(*command, "-c", str(config), folder=folder).code == 0
     return read_amounts(config)
 
 
 def test_the_trace_costs_the_same_on_both_ways_to_the_last_place(tmp_path, kafka_server, mysql_server):
     """Else what a customer pays would depend on the database that an operator chose."""
     site = make_site(tmp_path, kafka_server, [mysql_server] * SHARDS, BOOK)
-    billing("replay", "-c", site.config)
+    assert site.billing("replay").code == 0
     with fleet_of(site, "worker") as fleet:
         site.wait_until_applied(fleet)
         assert fleet.stop() == {"worker": 0}

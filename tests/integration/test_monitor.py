@@ -16,8 +16,7 @@ from billing.cli.work import run
 from billing.errors import SettingsError
 from billing.vitals import LIVE_SECONDS, Vitals
 from ops.local.process import LOOPBACK, free_port
-from tests.command import write_book
-from tests.fleet import ROOT
+from tests.command import ROOT, write_book
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ from billing.quarantine import Entry
 from ops.local.process import free_port, port_is_free
 from tests.apis import READ
 from tests.apis import Site as ApiSite
-from tests.command import until
-from tests.fleet import ROOT, Site
+from tests.command import ROOT, until
+from tests.fleet import Site
 from tests.pipeline import CHARGES, payload
 from tests.rulebooks import book_of
 from tests.servers import SecureKafka, ServerPool, query

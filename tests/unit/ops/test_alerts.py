@@ -12,7 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from billing import metrics
 from billing.ports import Reaction
 from billing.wire import Reason
-from tests.fleet import ROOT
+from tests.command import ROOT
 
 OPS = ROOT / "ops"
 RULES = yaml.safe_load((OPS / "alerts.yaml").read_text())["groups"][0]["rules"]
