@@ -1,26 +1,22 @@
-"""Measurement: runs scenarios on real servers and kernels on one core, and samples them.
+"""Measurement: runs scenarios on real servers, and samples them.
 
 Owns clocks, processes and probes. Must not know what figures mean or how they are shown: `figures` and `report` do.
 """
 
 import asyncio
-import gc
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from sqlalchemy import text
 
-from bench import kernel, recorded, scale
+from bench import recorded
 from bench.errors import MeasureError
 from bench.figures import Sample, cpu_cores, growth, points, throughput, worked
-from bench.kernel import KernelTimes, ScaleTimes
 from bench.probe import Probe
 from bench.report import RunResult
 from bench.sampler import Sampler, settled, statuses
@@ -32,12 +28,9 @@ from billing.cli.setup import Deployment, deployment
 from billing.cli.shards import audit_all
 from billing.config.source_settings import KafkaSource
 from billing.config.store_url import MysqlUrl
-from billing.rehearsal import rehearse
-from generators.population import Model
 from generators.producer import key_of, no_key, produce
 from generators.workload import BLOCK_EVENTS
 from ops.local.server import Server
-from rules.load import load
 
 SAMPLE_SECONDS: Final = 1.0
 START_SECONDS_MAX: Final = 60.0  # joining a group whose last members were killed takes ten
@@ -46,45 +39,6 @@ SHARE_SECONDS_MAX: Final = 20.0  # saturated workers start within seconds of eac
 LAST_SECONDS_MAX: Final = 15.0  # for workers that did not tell their counters in time
 
 Tell = Callable[[str, int, int], None]  # what is going on, how much of it is done, how much there is
-
-
-def kernel_times(model: Model, events: int, repeats: int, book: Path | None = None) -> KernelTimes:
-    """Time the stages of the pure path, the whole and the yardstick, in CPU seconds, without garbage collection.
-
-    They are repeated in turn, so that each has its share of a machine's fast and slow moments.
-    """
-    bodies, pricer = kernel.payloads(model, events), kernel.pricer(book)
-    stages = kernel.stages(bodies, pricer)
-    works = [*(stage.work for stage in stages), lambda: rehearse(bodies, pricer), lambda: kernel.yardstick(bodies)]
-    *each, whole, yardstick = zip(*[[_cpu_seconds(work) for work in works] for _ in range(repeats)], strict=True)
-    times = {stage.name: seconds for stage, seconds in zip(stages, each, strict=True)}
-    return KernelTimes(model, events, times, whole, yardstick)
-
-
-def scale_times(model: Model, events: int, repeats: int, rules: int, prefixes: int) -> ScaleTimes:
-    """Time the pure path by a small and a big book in turn, after each has seen the events once."""
-    bodies = kernel.payloads(model, events)
-    with TemporaryDirectory() as small, TemporaryDirectory() as big:
-        path = scale.write_book(Path(big), rules, prefixes)
-        load_seconds = _cpu_seconds(lambda: load(path))
-        pricers = kernel.pricer(scale.write_book(Path(small), scale.RULES_MIN, scale.PREFIXES_MIN)), kernel.pricer(path)
-    pairs: list[tuple[float, float]] = []
-    for repeat in range(repeats + 1):
-        seconds = {pricer: _cpu_seconds(partial(rehearse, bodies, pricer)) for pricer in pricers}
-        if repeat:
-            pairs.append((seconds[pricers[0]], seconds[pricers[1]]))
-    return ScaleTimes(model, events, rules, prefixes, load_seconds, tuple(pairs))
-
-
-def _cpu_seconds(work: Callable[[], object]) -> float:
-    gc.collect()
-    gc.freeze()  # else each collection looks through everything that was imported, longer than the work takes
-    gc.disable()
-    started = time.process_time()
-    work()
-    seconds = time.process_time() - started
-    gc.enable()
-    return seconds
 
 
 def on_servers(config: Path) -> tuple[Deployment, KafkaSource]:

@@ -20,6 +20,7 @@ CoresEach = Annotated[float | None, Parameter(validator=Number(gte=0.05))]  # le
 
 SHARDS_MAX: Final = 16
 WORKERS_MAX: Final = 16
+SECONDS_MAX: Final = 86_400
 PARTITIONS_EACH_WORKER: Final = 4  # shares stay even when a worker more or less takes part
 # What is put into the log ahead for each second of a saturated run: more than the system does today, so that it never
 # waits; the report says so when that was too little.

@@ -6,8 +6,9 @@ import attrs
 import msgspec
 
 from bench.figures import Throughput
-from bench.kernel import KernelTimes
-from bench.report import Machine, RunResult, as_json, kernels_text, run_text, versus_text
+from bench.kernels.report import kernels_text
+from bench.kernels.stages import KernelTimes
+from bench.report import Machine, RunResult, as_json, run_text, versus_text
 from bench.scenario import Scenario
 from generators.population import Model
 

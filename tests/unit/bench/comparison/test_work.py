@@ -1,17 +1,16 @@
 """What the events of a comparison must add up to."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from bench import kernel
 from bench.comparison.work import Aggregates, Pricing, of_stream, single_events, unlike
+from bench.kernels import stages
 from billing.batch import Span
 from billing.ports import Records
 from generators.population import Model
 from generators.workload import Workload
 from sharding.shardmap import ShardMap
+from tests.command import ROOT
 
 SHARDMAP = ShardMap.even(["a", "b"])
 
@@ -26,7 +25,7 @@ def records(events, partitions=4, model=Model.SKEWED):
 
 @pytest.fixture(scope="module")
 def pricing():
-    return Pricing(kernel.pricer().book, SHARDMAP)
+    return Pricing(stages.pricer().book, SHARDMAP)
 
 
 def rows_of(piece, pricing):
@@ -88,6 +87,6 @@ def test_streams_share_the_partitions():
 
 def test_a_book_that_counts_is_refused():
     """Else packets would be made ahead whose amounts only the database can know."""
-    book = kernel.pricer(Path(kernel.__file__).with_name("books") / "cumulative.yaml").book
+    book = stages.pricer(ROOT / "bench" / "books" / "cumulative.yaml").book
     with pytest.raises(ValueError, match="has cumulative prices; compare by one without"):
         Pricing(book, SHARDMAP)

@@ -12,7 +12,7 @@ from statistics import median
 import msgspec
 
 from bench.errors import MeasureError
-from bench.kernel import KernelTimes
+from bench.kernels.stages import KernelTimes
 from bench.report import Machine
 
 KIND = "kernels"

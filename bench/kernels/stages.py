@@ -1,6 +1,6 @@
 """Kernels: the pure path without servers, whole and in its stages.
 
-Owns which calls make a stage and what they work on. Must not know clocks: `bench.measure` times them.
+Owns which calls make a stage and what they work on. Must not know clocks: `timing` has them.
 """
 
 from collections.abc import Callable, Sequence
@@ -72,7 +72,7 @@ def pricer(book: Path | None = None) -> Pricer:
     return Pricer(load(books_path() / "telecom.yaml" if book is None else book))
 
 
-def stages(bodies: Sequence[bytes], priced_by: Pricer) -> list[Stage]:
+def stages_of(bodies: Sequence[bytes], priced_by: Pricer) -> list[Stage]:
     """Return the stages of the path, each on what the one before it makes of the events.
 
     The cuts are those of a loaded worker: polls and batches of the size that the limits allow.

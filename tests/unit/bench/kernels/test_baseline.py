@@ -3,10 +3,11 @@
 import attrs
 import pytest
 
-from bench import baseline
 from bench.errors import MeasureError
-from bench.kernel import KernelTimes
-from bench.report import Machine, as_json, ratios_text
+from bench.kernels import baseline
+from bench.kernels.report import ratios_text
+from bench.kernels.stages import KernelTimes
+from bench.report import Machine, as_json
 
 MACHINE = Machine("a CPU", 2, 24_064, "6.18", "3.11")
 STAGES = {"decode": (0.002, 0.004, 0.002), "price": (0.001, 0.001, 0.003)}

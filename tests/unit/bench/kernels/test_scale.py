@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from bench import kernel, measure, scale
-from bench.report import Machine, scale_text
+from bench.kernels import scale, stages, timing
+from bench.kernels.report import scale_text
+from bench.report import Machine
 from generators.population import Model
 from rules.load import load
 
@@ -25,12 +26,12 @@ def test_the_books_have_the_size_that_was_asked_for(tmp_path):
 
 def test_both_books_charge_the_same_events_in_the_same_groups(tmp_path):
     """Else the ratio would be that of more lines and not of more rules."""
-    bodies = kernel.payloads(Model.SKEWED, 2_000)
-    small, big = (kernel.pricer(path) for path in _books(tmp_path))
+    bodies = stages.payloads(Model.SKEWED, 2_000)
+    small, big = (stages.pricer(path) for path in _books(tmp_path))
     found = []
     for pricer in (small, big):
-        stages = {stage.name: stage for stage in kernel.stages(bodies, pricer)}
-        ((charges, rejects),) = stages["price"].work()
+        by_name = {stage.name: stage for stage in stages.stages_of(bodies, pricer)}
+        ((charges, rejects),) = by_name["price"].work()
         groups = {rule.id: rule.group for rule in pricer.book.rules}
         rules = [charges.tails[tail].rule for tail in charges.tail.tolist()]
         names = set(rules)
@@ -43,7 +44,7 @@ def test_both_books_charge_the_same_events_in_the_same_groups(tmp_path):
 
 def test_the_times_are_of_both_books_and_the_report_gives_their_ratio():
     """Else a slow book would look fast."""
-    times = measure.scale_times(Model.HOT_SHARD, 1_000, 2, 50, 100)
+    times = timing.scale_times(Model.HOT_SHARD, 1_000, 2, 50, 100)
     assert (times.model, times.events, times.rules, times.prefixes, len(times.pairs)) == (
         "hot-shard",
         1_000,
@@ -53,7 +54,7 @@ def test_the_times_are_of_both_books_and_the_report_gives_their_ratio():
     )
     assert times.load_seconds > 0
     assert all(small > 0 and big > 0 for small, big in times.pairs)
-    shown = kernel.ScaleTimes("uniform", 1_000, 10_000, 100_000, 0.9, ((0.010, 0.011), (0.020, 0.021), (0.010, 0.013)))
+    shown = stages.ScaleTimes("uniform", 1_000, 10_000, 100_000, 0.9, ((0.010, 0.011), (0.020, 0.021), (0.010, 0.013)))
     assert scale_text([shown], MACHINE, "billing-bench kernels --rules 10000").splitlines() == [
         "the pure path by a small and a big book in turn, one core: best, median ratio, of 3",
         "                                            uniform",

@@ -1,0 +1,1 @@
+"""`billing-bench kernels`: the pure path without servers, in nanoseconds an event."""
