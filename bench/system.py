@@ -19,7 +19,7 @@ from typing import Final
 from bench.errors import MeasureError
 from bench.figures import TAKEN_BY_HOST, WHOLE_MACHINE
 from bench.report import Machine
-from billing.cli.work import make_ready
+from billing.cli.ready import make_ready
 from ops.local import stack
 from ops.local.errors import StackMissingError
 from ops.local.process import free_port, port_is_free

@@ -151,12 +151,12 @@ def until(process: subprocess.Popen[str], *, said: Sequence[str]) -> str:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
+def served(folder: Path, *options: str, **more: str) -> Iterator[str]:
     """Serve the API of a folder's settings, and give its address; it must end well."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = start("serve", "--port", str(port), folder=folder)
+    server = start("serve", "--port", str(port), *options, folder=folder, **more)
     try:
         until(server, said=["serving http", str(port)])
         address = f"http://127.0.0.1:{port}"

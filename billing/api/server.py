@@ -22,6 +22,7 @@ from billing.api.lookup import Lookup
 from billing.config.api_settings import Tls
 from billing.config.deployment import Deployment, load_deployment
 from billing.errors import BillingError
+from billing.rehearsal import rehearse_all
 
 CONFIG: Final = "BILLING_CONFIG"  # names the settings file to the process that serves
 OPEN: Final = "BILLING_OPEN"  # and whether it lets everybody in
@@ -44,6 +45,7 @@ def create() -> Lookup:
     def load() -> Deployment:
         return load_deployment(Path(os.environ[CONFIG]), os.environ)
 
+    rehearse_all()  # else everybody waits while the first loops are loaded for who asks to have an event explained
     app = application(load(), open_to_all=os.environ.get(OPEN) == "yes", load=load)
     gc.collect()
     gc.freeze()  # else everything that was imported is looked through again and again, 100 ms each time

@@ -18,7 +18,7 @@ for _path in (
     "closing:close",
 ):  # fmt: skip
     add(app, f"billing.cli.{_path}")
-add(app, "billing.cli.work:compile_", "compile")
+add(app, "billing.cli.ready:compile_", "compile")
 for _group, _help, _paths in (
     (
         "keys", "Make and revoke the keys of the HTTP API.",

@@ -16,9 +16,10 @@ from rich.table import Table
 
 from billing.adapters.configured import workload_of
 from billing.adapters.sql import run as run_sql
+from billing.cli.ready import make_ready
 from billing.cli.setup import Deployment, command, counted, deployment, err, out, plain
 from billing.cli.shards import audit_all, init
-from billing.cli.work import make_ready, work
+from billing.cli.work import work
 from billing.config import source_settings
 from billing.errors import SettingsError
 from billing.reads.balance import Balance, ChargeRow, gather, read_balances_of_all, read_top_charges

@@ -270,6 +270,7 @@ def serve(
         Ask nobody for a key; only for an address that no other machine reaches.
     """
     from billing.api.server import serve as serve_api  # noqa: PLC0415 - the HTTP server is only loaded when wanted
+    from billing.cli.ready import make_ready  # noqa: PLC0415 - and the compiler
 
     settings = deployment(config).settings  # so that what is wrong with it is said here, once
     for url in {url for shard in settings.shards for url in (shard.primary, *shard.readers)}:
@@ -282,6 +283,7 @@ def serve(
         if not open_to_all and not api.keys.exists():
             err.print("nobody has a key yet; make one: billing keys create", highlight=False, soft_wrap=True)
 
+    make_ready()
     serve_api(config, host, port, say, processes=processes, tls=api.tls, open_to_all=open_to_all)
 
 

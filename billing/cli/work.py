@@ -1,13 +1,10 @@
-"""The commands of the team that runs the fleet: run, and compile, which every run does that finds nothing compiled."""
+"""The command of the team that runs the fleet: run."""
 
 import asyncio
-import fcntl
 import os
 import signal
-import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -27,19 +24,16 @@ from rich.text import Text
 
 from billing.adapters.configured import open_source, open_store
 from billing.adapters.monitor import serve_vitals
+from billing.cli.ready import make_ready
 from billing.cli.setup import DEFAULT_CONFIG, ConfigPath, Deployment, Processes, deployment, err
 from billing.config import source_settings
 from billing.config.settings import PORT_MAX
 from billing.errors import SettingsError, VersionFencedError
-from billing.hash64 import hash64
-from billing.rehearsal import rehearse_all
 from billing.vitals import Vitals
 from billing.worker import Worker
-from rules.machine_code import is_kept, is_ready
 from rules.pricer import Pricer
 
 WORKER_INDEX: Final = "BILLING_WORKER_INDEX"  # set for each process of a fleet; its metrics port is the base plus this
-_LOOK_SECONDS: Final = 0.1  # at the process that compiles; who asks for the worker's health hears that it goes on
 _log = structlog.get_logger()
 
 
@@ -63,7 +57,7 @@ def run(
     found = deployment(config)
     if processes == 1:
         vitals = _listen(found)
-        make_ready(vitals)
+        make_ready(lambda: vitals.beat(time.monotonic()))
         work_with_newest(config, found, vitals, until_end=until_end)
         return 0
     if found.settings.metrics.port + processes - 1 > PORT_MAX:
@@ -73,57 +67,6 @@ def run(
     from billing.cli.fleet import run_fleet  # noqa: PLC0415 - a worker does without what looks after several
 
     return run_fleet(config, found, processes, until_end=until_end)
-
-
-def compile_() -> int:
-    """Compile the loops of a worker, and keep the machine code: for the build of an image. `run` does it where it must.
-
-    It is kept beside the sources, or where NUMBA_CACHE_DIR says, and is of use to processors like this one.
-    """
-    with Path(__file__).open("rb") as held:
-        with suppress(OSError):
-            fcntl.flock(held, fcntl.LOCK_EX)  # of the workers of a fleet, one compiles
-        rehearse_all()
-    return 0
-
-
-def make_ready(vitals: Vitals | None = None) -> None:
-    """Have the machine code of every loop before anybody waits for this worker.
-
-    Compiling takes half a minute, in which a worker would hear neither brokers nor shards, and 200 MiB, which it would
-    keep: a process of its own does it, if what it makes can be kept.
-    """
-    if is_ready(rehearse_all):
-        return
-    if is_kept(hash64):
-        _log.info("compiling", why="no machine code is kept of these sources for this processor")
-        _compile_apart(vitals)
-    else:
-        _log.warning("compiling", why="nothing is kept for the next start: let NUMBA_CACHE_DIR name a writable folder")
-    rehearse_all()
-
-
-def _compile_apart(vitals: Vitals | None) -> None:
-    stopping = False
-
-    def stop(*_: object) -> None:
-        nonlocal stopping
-        stopping = True  # and raises nothing: while a process is being made, that would leave it behind
-
-    before = signal.signal(signal.SIGTERM, stop)
-    compiler = subprocess.Popen([sys.executable, "-m", "billing", "compile"])
-    try:
-        while compiler.poll() is None and not stopping:
-            if vitals is not None:
-                vitals.beat(time.monotonic())
-            with suppress(subprocess.TimeoutExpired):
-                compiler.wait(_LOOK_SECONDS)
-    finally:
-        compiler.kill()
-        compiler.wait()
-        signal.signal(signal.SIGTERM, before)
-    if stopping:
-        sys.exit(0)
 
 
 def work_with_newest(config: Path, found: Deployment, vitals: Vitals, *, until_end: bool) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.command import (
@@ -20,6 +21,7 @@ from tests.command import (
     event,
     finish,
     reasons,
+    served,
     start,
     stop,
     until,
@@ -91,8 +93,8 @@ def test_running_twice_bills_once(tmp_path: Path) -> None:
         assert audited(tmp_path) == {"events": SOUND, "duplicates": 0, "quarantined": 0, "amount": PRICE * SOUND}
 
 
-def test_a_worker_compiles_once_before_it_begins(tmp_path: Path) -> None:
-    """Otherwise it is deaf for half a minute once it has joined, and keeps a compiler's memory for good."""
+def test_who_begins_compiles_once_before_it(tmp_path: Path) -> None:
+    """Otherwise it is deaf for half a minute later, and keeps a compiler's memory for good."""
     deployment(tmp_path, list(map(event, range(SOUND))))
     kept = tmp_path / "machine-code"
     for compiles in (True, False):
@@ -103,19 +105,23 @@ def test_a_worker_compiles_once_before_it_begins(tmp_path: Path) -> None:
     loops = sorted(path.name for path in kept.rglob("*.nbc"))
     assert loops
     assert finish(start("compile", folder=tmp_path, NUMBA_CACHE_DIR=str(kept))).code == 0
+    with served(tmp_path, "--open", NUMBA_CACHE_DIR=str(kept)) as address:
+        asked = httpx.post(f"{address}/v1/accounts/account-0/explain", json=event(SOUND))
+        assert asked.status_code == 200, asked.text
     assert sorted(path.name for path in kept.rglob("*.nbc")) == loops
     assert audited(tmp_path) == {"events": SOUND, "duplicates": 0, "quarantined": 0, "amount": PRICE * SOUND}
 
 
-def test_a_worker_that_compiles_can_be_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["run", "serve"])
+def test_who_compiles_can_be_stopped(tmp_path: Path, command: str) -> None:
     """Otherwise who takes it back waits for half a minute, or leaves a compiler behind."""
     deployment(tmp_path, [event(0)])
-    worker = start("run", folder=tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "machine-code"))
-    until(worker, said=["compiling"])
-    children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children")
+    process = start(command, folder=tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "machine-code"))
+    until(process, said=["compiling"])
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     while not (compiler := children.read_text().split()):
         time.sleep(0.01)
-    assert stop(worker).code == 0
+    assert stop(process).code == 0
     with pytest.raises(ProcessLookupError):
         os.kill(int(compiler[0]), 0)
 
