@@ -22,6 +22,7 @@ from billing.api.lookup import Lookup
 from billing.config.api_settings import Tls
 from billing.config.deployment import Deployment, load_deployment
 from billing.errors import BillingError
+from billing.heap import give_memory_back
 from billing.rehearsal import rehearse_all
 
 CONFIG: Final = "BILLING_CONFIG"  # names the settings file to the process that serves
@@ -48,6 +49,7 @@ def create() -> Lookup:
     rehearse_all()  # else everybody waits while the first loops are loaded for who asks to have an event explained
     app = application(load(), open_to_all=os.environ.get(OPEN) == "yes", load=load)
     gc.collect()
+    give_memory_back()
     gc.freeze()  # else everything that was imported is looked through again and again, 100 ms each time
     gc.set_threshold(_GARBAGE_OBJECTS, 20, 20)
     return app
