@@ -221,7 +221,6 @@ def _plain(
         product, literal = event.product, bytes(event.quantity)
     else:
         form = event.credit
-    _check_names(event.attributes, account)
     attributes = {name: _attribute_text(bytes(raw), account) for name, raw in event.attributes.items()}
     _check_identifiers({"id": event_id, "account": event.account, "product": product}, account)
     if event.type not in EVENT_TYPES:
@@ -235,6 +234,7 @@ def _plain(
     quantity = parse_quantity(literal)
     if isinstance(quantity, str):
         raise InvalidEventError(Reason.BAD_FIELD, f"quantity {quantity}", account)
+    _check_names(attributes, account)
     for name, value in attributes.items():
         if len(value.encode()) > ATTRIBUTE_VALUE_BYTES_MAX:
             detail = f"attributes.{name} is longer than {ATTRIBUTE_VALUE_BYTES_MAX} bytes"

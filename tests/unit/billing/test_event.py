@@ -292,6 +292,7 @@ def test_every_other_visible_character_is_allowed(value):
     [
         (payload(type="hold"), Reason.UNKNOWN_TYPE, "type is not one of credit, usage, void"),
         (payload(type=""), Reason.UNKNOWN_TYPE, "type is not one of credit, usage, void"),
+        (payload(type="x", attributes={"n" * 65: ""}), Reason.UNKNOWN_TYPE, "type is not one of credit, usage, void"),
         (payload(time="2026-01-01"), Reason.BAD_FIELD, "time is not an RFC 3339 date-time with an offset"),
         (payload(time="2026-01-01T00:00:00"), Reason.BAD_FIELD, "time is not an RFC 3339 date-time with an offset"),
         (payload(time="2026-02-29T00:00:00Z"), Reason.BAD_FIELD, "time is not an RFC 3339 date-time with an offset"),
