@@ -1,4 +1,4 @@
-"""Machine code on disk: where that of compiled loops is kept, and until when.
+"""Machine code on disk: where that of compiled loops is kept, and until when; who compiles says so.
 
 A loop's code has in it what it calls and every constant that it names, wherever they stand, so that it is of all those
 sources; numba would look at the loop's own file only, and go on with what an upgrade has replaced elsewhere.
@@ -6,6 +6,7 @@ Source: the numba manual, chapter "Notes on Caching", section "Caching Limitatio
 """
 
 import hashlib
+import logging
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from numba.core import caching, event
 from rules.compiled import Loop
 
 _config: Any = numba.config
+_log = logging.getLogger(__name__)
 _PACKAGES: Final = frozenset({"billing", "rules", "sharding"})  # whose modules loops are made of
 _IMPORT: Final = re.compile(r"^(?:from|import) ([\w.]+)(?: import (?:\(([^)]*)\)|([\w, ]+)))?", re.MULTILINE)
 
@@ -81,11 +83,13 @@ def is_kept(function: Callable[..., object]) -> bool:
 
 def is_ready(work: Callable[[], object]) -> bool:
     """Do some work; return False, with the work given up, as soon as it needs a loop whose code is not there."""
+    _compiling.is_asked = True
     try:
-        with event.install_listener("numba:compile", _NothingNew()):
-            work()
+        work()
     except _NotThereError:
         return False
+    finally:
+        _compiling.is_asked = False
     return True
 
 
@@ -93,15 +97,26 @@ class _NotThereError(Exception):
     """A loop would have to be compiled."""
 
 
-class _NothingNew(event.Listener):
-    """Stops what is about to compile."""
+class _Compiling(event.Listener):
+    """Hears that a loop is to be compiled, and says so once, or stops it where that is asked for."""
+
+    is_asked = is_told = False
 
     def on_start(self, event: Any) -> None:  # noqa: ANN401, ARG002 - numba's
-        """Stop it."""
-        raise _NotThereError
+        """Hear of it."""
+        if self.is_asked:
+            raise _NotThereError
+        if not self.is_told:
+            self.is_told = True
+            why = "once for each version and processor, half a minute for all; NUMBA_CACHE_DIR names where it is kept"
+            _log.info("compiling", {"why": why})
 
     def on_end(self, event: Any) -> None:  # noqa: ANN401 - numba's
         """Have nothing to do."""
+
+
+_compiling: Final = _Compiling()
+event.register("numba:compile", _compiling)  # type: ignore[no-untyped-call]  # numba has no types
 
 
 @cache

@@ -14,7 +14,6 @@ from rules.compiled import compiled, item, text_buffers
 
 UInt8s = NDArray[np.uint8]
 KEY_BITS_MAX: Final = 62  # of an int64: the sign, and one bit that tells the end of an interval from a text
-_END: Final = b"\0"  # the symbol after a text's last byte
 
 
 class PrefixIndex:
@@ -47,28 +46,30 @@ class PrefixIndex:
         """Return the number of each text's longest prefix, or MISSING: int32[texts]."""
         if self._lengths:
             return np.fromiter(map(self._row_by_length, texts), np.int32, len(texts))
-        below = np.zeros(len(texts), dtype=np.int64)
-        _count_below(self._keys(texts), self._starts, below)
+        keys, below = np.empty(len(texts), dtype=np.int64), np.zeros(len(texts), dtype=np.int64)
+        _read_keys(*text_buffers(texts_of(texts)), self._symbols, self._width, self._bits, keys)
+        _count_below(keys, self._starts, below)
         return self._rows[below]
 
     def row(self, text: str) -> int:
         """Return the number of one text's longest prefix, or MISSING."""
         if self._lengths:
             return self._row_by_length(text)
-        key = 0
-        for symbol in text.encode()[: self._width].translate(self._symbols.tobytes()).ljust(self._width, _END):
-            key = key << self._bits | symbol
-        return int(self._rows[np.searchsorted(self._starts, key << 1, side="right")])
+        return int(self._rows[np.searchsorted(self._starts, self._keys([text])[0], side="right")])
 
     def _row_by_length(self, text: str) -> int:
         found = (self._by_text.get(text[:length]) for length in self._lengths)
         return next((row for row in found if row is not None), MISSING)
 
     def _keys(self, texts: Sequence[str]) -> Int64s:
-        """Return the integers of the texts' first bytes: int64[texts]."""
-        keys = np.empty(len(texts), dtype=np.int64)
-        _read_keys(*text_buffers(texts_of(texts)), self._symbols, self._width, self._bits, keys)
-        return keys
+        """Return what `_read_keys` writes, without it: who only reads a book has no use for compiled loops."""
+        heads, width = [text.encode()[: self._width] for text in texts], max(self._width, 1)
+        letters = np.array(heads, dtype=f"S{width}").view(np.uint8).reshape(len(heads), width)
+        lengths = np.fromiter(map(len, heads), np.int64, len(heads))
+        keys = np.zeros(len(heads), dtype=np.int64)
+        for place in range(self._width):
+            keys = keys << self._bits | np.where(place < lengths, self._symbols[letters[:, place]], 0)
+        return keys << 1
 
     def _cut(self, prefixes: Sequence[str]) -> None:
         """Cut the intervals up: texts from `_starts[i - 1]` on, below `_starts[i]`, have the prefix `_rows[i]`."""

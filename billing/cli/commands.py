@@ -107,9 +107,20 @@ def _level() -> int:
     return logging.getLevelNamesMapping().get(os.environ.get("BILLING_LOG_LEVEL", "INFO").upper(), logging.INFO)
 
 
+class _Forwarding(logging.Handler):
+    """Gives what is logged by the standard library to structlog; its arguments are one mapping."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log it."""
+        structlog.get_logger().log(record.levelno, record.msg, **(record.args if isinstance(record.args, dict) else {}))
+
+
 def _log_to_stderr() -> None:
     """Log lines for people on a terminal, JSON for machines; BILLING_LOG_LEVEL chooses how much."""
     logging.getLogger("asyncmy").setLevel(logging.ERROR)  # it repeats every server warning, also harmless ones
+    rules = logging.getLogger("rules")
+    rules.addHandler(_Forwarding())
+    rules.setLevel(_level())
     for_people = [structlog.dev.ConsoleRenderer()]
     for_machines = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(

@@ -13,14 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from billing.hash64 import hash64
 from billing.rehearsal import rehearse_all
 from rules.machine_code import is_kept, is_ready
 
 _LOOK_SECONDS: Final = 0.1  # at the process that compiles; who asks for the worker's health hears that it goes on
-_log = structlog.get_logger()
 
 
 def compile_() -> int:
@@ -37,14 +34,10 @@ def compile_() -> int:
 
 def make_ready(beat: Callable[[], object] = lambda: None) -> None:
     """Have every loop compiled; beat is called again and again meanwhile. Ends this process with 0 at a SIGTERM."""
-    if is_ready(rehearse_all):
-        return
-    if is_kept(hash64):
-        _log.info("compiling", why="no machine code is kept of these sources for this processor")
-        _compile_apart(beat)
-    else:
-        _log.warning("compiling", why="nothing is kept for the next start: let NUMBA_CACHE_DIR name a writable folder")
-    rehearse_all()
+    if not is_ready(rehearse_all):
+        if is_kept(hash64):
+            _compile_apart(beat)
+        rehearse_all()
 
 
 def _compile_apart(beat: Callable[[], object]) -> None:

@@ -10,6 +10,7 @@ from cyclopts import App
 
 import bench.cli
 import billing.cli
+from rules import books_path
 
 
 def commands(app: App) -> Iterator[App]:
@@ -31,6 +32,7 @@ def test_a_list_of_commands_says_of_each_what_its_help_does(app: App) -> None:
 def test_who_calls_no_loop_does_not_wait_for_the_compiler() -> None:
     """It takes half a second to load, and 60 MiB."""
     modules = ", ".join(f"billing.cli.{name}" for name in ("books", "closing", "keys", "look", "quarantine", "shards"))
-    code = f"import sys, {modules}; print('numba' in sys.modules)"
+    book = f"from rules.load import load; load({str(books_path() / 'telecom.yaml')!r})"
+    code = f"import sys, {modules}; {book}; print('numba' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout == "False\n"

@@ -36,15 +36,21 @@ def total(count):
 
 
 def total(folder: Path) -> tuple[int, bool]:
-    """Return the sum of a new process, which first asks whether the machine code is there, and whether it was."""
+    """Return the sum of a new process, which first asks whether the machine code is there, and whether it was.
+
+    Where it was not, the process must say so, once.
+    """
     asked = (
+        "import logging\n"
         "from parcel.loop import total\n"
+        "logging.basicConfig(level=logging.INFO)\n"
         "from rules.machine_code import is_ready\n"
         "print(is_ready(lambda: total(4)), total(4))"
     )
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{folder}", "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run([sys.executable, "-c", asked], env=environment, capture_output=True, text=True, check=True)
     there, found = done.stdout.split()
+    assert done.stderr.count("compiling") == (there == "False"), done.stderr
     return int(found), there == "True"
 
 
