@@ -54,7 +54,7 @@ def step(function: _Function) -> _Function:
 
 
 def _make(function: Callable[..., object]) -> object:
-    from numba import njit  # noqa: PLC0415 - half of the time that a command takes which calls no loop
+    from numba import njit  # noqa: PLC0415 - half a second, without which a command does that calls no loop
     from numba.extending import register_jitable  # noqa: PLC0415
 
     from rules.machine_code import kept  # noqa: PLC0415

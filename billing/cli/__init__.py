@@ -1,9 +1,9 @@
 """The command line: `billing`.
 
-Each module holds the commands of one kind of user: `work` runs the engine, `traffic` feeds it, `look` reads what it
-wrote, `keys` lets callers of the API in, `closing` ends periods, `quarantine` is for what could not be billed, `books`
-for who writes prices, `shards` and `servers` for who keeps databases, `demo` for who is new. A module is imported when
-one of its commands is called: a worker keeps no other command in its memory.
+Each module holds the commands of one kind of user: `work` runs the engine, `ready` compiles it, `traffic` feeds it,
+`look` reads what it wrote, `keys` lets callers of the API in, `closing` ends periods, `quarantine` is for what could
+not be billed, `books` for who writes prices, `shards` and `servers` for who keeps databases, `demo` for who is new. A
+module is imported when one of its commands is called: a worker keeps no other command in its memory.
 """
 
 from cyclopts import App
