@@ -13,7 +13,9 @@ import msgspec
 import pytest
 
 from bench.planning.measured import read
+from rules import books_path
 from tests.command import ROOT, finish, stop, until
+from tests.fleet import make_site
 from tests.planned import capacity, measurements
 
 RUN_SECONDS = 300  # a run that takes longer hangs
@@ -104,14 +106,19 @@ def test_a_run_whose_worker_is_killed_has_no_figures(tmp_path):
     assert_nothing_is_left(tmp_path)
 
 
-def test_an_open_loop_run_measures_latency(tmp_path):
+def test_an_open_loop_run_on_servers_that_stay_measures_latency(tmp_path, kafka_server, mariadb_servers):
     """Else the freshness that is promised would be a guess."""
-    _, document = bench(tmp_path, "--shards", "2", "--workers", "1", "--seconds", "3", "--rate", "500")
-    result = document["result"]
+    site = make_site(tmp_path, kafka_server, mariadb_servers(2), books_path() / "telecom.yaml")
+    figures = tmp_path / "figures.json"
+    options = ("-c", str(site.config), "--workers", "1", "--seconds", "3", "--rate", "500", "--json", str(figures))
+    done = finish(begun(tmp_path, *options), RUN_SECONDS)
+    assert done.code == 0, done
+    result = json.loads(figures.read_text())["result"]
     assert result["audit_differences"] == 0
     assert len(result["latency_ms"]) > 10
     assert min(result["latency_ms"]) > 0
     assert result["prefill"] is None
+    assert sum(one["events"] for one in site.audit()) >= result["events"] > 500
 
 
 def test_reads_are_measured_beside_ingest_and_before_everything_else(tmp_path):
