@@ -86,6 +86,7 @@ campaign: $(TEST)  ## faults on real servers, FAULT_FAULTS=200 of them drawn fro
 	@echo "faults: $(FAULT_FAULTS) on $(FAULT_DATABASE), seed $(FAULT_SEED), $(FAULT_EVENTS) events or more"
 	@$(BIN)/python -m pytest --quiet --timeout=0 --ignore tests/faults/test_report.py tests/faults
 	@$(BIN)/python -m tests.faults.report
+	@$(BIN)/python -m tests.faults.report --page
 
 reads: $(TEST)  ## accounts read in every way after READS_EVENTS=1000000 with READS_KILLS=10: twenty minutes
 	@echo "reads: $(READS_EVENTS) events, $(READS_KILLS) workers killed"
