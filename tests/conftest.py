@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from ops.local.mysql import MysqlServer
@@ -36,6 +37,11 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
+
+
+def pytest_runtest_teardown() -> None:
+    """Forget how a command that ran in this process logs: to what its test took for stderr, which is closed soon."""
+    structlog.reset_defaults()
 
 
 @pytest.hookimpl(trylast=True)

@@ -119,7 +119,7 @@ def _log_to_stderr() -> None:
     """Log lines for people on a terminal, JSON for machines; BILLING_LOG_LEVEL chooses how much."""
     logging.getLogger("asyncmy").setLevel(logging.ERROR)  # it repeats every server warning, also harmless ones
     rules = logging.getLogger("rules")
-    rules.addHandler(_Forwarding())
+    rules.handlers = [_Forwarding()]
     rules.setLevel(_level())
     for_people = [structlog.dev.ConsoleRenderer()]
     for_machines = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

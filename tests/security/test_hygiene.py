@@ -13,7 +13,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-import structlog
 from asyncmy.errors import MySQLError
 from cyclopts import App
 
@@ -219,11 +218,8 @@ def test_a_defect_is_told_by_its_place_only(
 
     monkeypatch.setattr("billing.cli.app", broken)
     monkeypatch.setattr(sys, "argv", ["billing"])
-    try:
-        with pytest.raises(SystemExit):
-            main()
-    finally:
-        structlog.reset_defaults()  # it logs to what the test took for stderr
+    with pytest.raises(SystemExit):
+        main()
     said = capsys.readouterr().err
     assert said.startswith("billing: unexpected KeyError at test_hygiene.py:")
     assert PERSON not in said

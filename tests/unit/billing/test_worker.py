@@ -52,7 +52,7 @@ def test_a_reader_closed_while_it_seeks_is_forgotten(tmp_path):
         ends = []
         worker._ended = lambda task: ends.append(task.exception())  # noqa: SLF001
         worker._execute([Seek(7, {0: 0})])  # noqa: SLF001 - what the engine says
-        await source.seeking.wait()
+        await asyncio.wait_for(source.seeking.wait(), 60)
         worker._execute([CloseReader(7)])  # noqa: SLF001
         await asyncio.sleep(0)
         source.may_end.set()
