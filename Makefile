@@ -21,7 +21,7 @@ TEST := $(VENV)/ready-to-test
 SHARED := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
 
-# Hundreds of tests start a command, which would compile all its modules anew.
+# Tests start many processes: where byte code may not be written, each would compile all its modules anew.
 test unit: export PYTHONDONTWRITEBYTECODE :=
 
 campaign: export FAULT_DATABASE := $(FAULT_DATABASE)

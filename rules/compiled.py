@@ -18,7 +18,7 @@ _Function = TypeVar("_Function", bound=Callable[..., object])
 # Without reference counts: no compiled function makes an array, and counting takes half of the time of short calls.
 # Without a form for callers in C: there are none, and it is compiled like the others.
 _OPTIONS: Final[Mapping[str, Any]] = {"_nrt": False, "forceinline": True, "no_cfunc_wrapper": True}
-_making: Final = threading.RLock()
+_making: Final = threading.RLock()  # threads of the API may be the first to call a loop; a loop makes those it calls
 _steps: Final[list[Callable[..., object]]] = []  # that numba has not been told of
 
 
@@ -43,7 +43,7 @@ class Loop:
 
 
 def compiled(function: _Function) -> _Function:
-    """Compile a function when it is first called, and keep the machine code on disk where there is a place for it."""
+    """Compile a function when it is first called, by position, and keep the machine code where there is a place."""
     return cast("_Function", Loop(function))
 
 

@@ -62,7 +62,7 @@ class PrefixIndex:
         return next((row for row in found if row is not None), MISSING)
 
     def _keys(self, texts: Sequence[str]) -> Int64s:
-        """Return what `_read_keys` writes, without it: who only reads a book has no use for compiled loops."""
+        """Return what `_read_keys` writes: int64[texts]; without it, since who reads a book may call no other loop."""
         heads, width = [text.encode()[: self._width] for text in texts], max(self._width, 1)
         letters = np.array(heads, dtype=f"S{width}").view(np.uint8).reshape(len(heads), width)
         lengths = np.fromiter(map(len, heads), np.int64, len(heads))

@@ -135,8 +135,7 @@ class Site:
         """Run `billing audit` and return what it says of each shard; fails the test unless it is clean."""
         done = self.billing("audit", "--json")
         assert done.code == 0, done
-        found: list[dict[str, Any]] = done.json
-        return found
+        return done.json
 
     def billing(self, command: str, *options: str) -> Done:
         """Run one command of `billing` on this configuration to its end."""

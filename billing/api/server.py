@@ -46,7 +46,7 @@ def create() -> Lookup:
     def load() -> Deployment:
         return load_deployment(Path(os.environ[CONFIG]), os.environ)
 
-    rehearse_all()  # else everybody waits while the first loops are loaded for who asks to have an event explained
+    rehearse_all()  # in each process: else everybody waits while loops are loaded for who first has an event explained
     app = application(load(), open_to_all=os.environ.get(OPEN) == "yes", load=load)
     gc.collect()
     give_memory_back()
