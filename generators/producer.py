@@ -8,6 +8,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
@@ -130,8 +131,8 @@ def produce(
     """Send payloads to a topic and return their number once all are acknowledged.
 
     key: of a payload, which names its partition; `key_of` or `no_key`. Payloads without one go anywhere. With a
-    rate, payload k is sent k / rate seconds after the start, however long the sends before it took. settings:
-    librdkafka's own (credentials, for example), which take precedence.
+    rate, payload k is sent k / rate seconds after the first, however long the sends before it took, and a thread makes
+    blocks ahead. settings: librdkafka's own (credentials, for example), which take precedence.
 
     Raises: DeliveryError when the broker cannot be reached or does not take every payload.
     """
@@ -206,13 +207,24 @@ def _send(producer: Producer, topic: str, payload: bytes, key: bytes | None, fai
 
 
 def _paced(blocks: Iterable[Sequence[bytes]], rate_per_second: float) -> Iterator[Sequence[bytes]]:
-    """Yield the payloads in small slices, each when its first payload is due."""
+    """Yield the payloads in small slices, each when its first payload is due; the first one when it has been made."""
     size = max(1, int(rate_per_second / _SLICES_PER_SECOND))
-    begin = time.monotonic()
+    begin: float | None = None
     count = 0
-    for block in blocks:
+    for block in _made_ahead(blocks):
+        begin = time.monotonic() if begin is None else begin
         for first in range(0, len(block), size):
             piece = block[first : first + size]
             time.sleep(max(0.0, begin + count / rate_per_second - time.monotonic()))
             yield piece
             count += len(piece)
+
+
+def _made_ahead(blocks: Iterable[Sequence[bytes]]) -> Iterator[Sequence[bytes]]:
+    """Yield blocks, and have a thread make the next one meanwhile, which takes longer than slices are apart."""
+    made = iter(blocks)
+    with ThreadPoolExecutor(1) as maker:
+        coming = maker.submit(next, made, None)
+        while (block := coming.result()) is not None:
+            coming = maker.submit(next, made, None)
+            yield block

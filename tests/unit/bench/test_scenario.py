@@ -22,7 +22,7 @@ def test_an_open_loop_run_has_as_many_events_as_its_rate_says():
 
 def test_every_worker_gets_partitions():
     """Else some workers would idle and the figure would be that of fewer."""
-    assert [attrs.evolve(SATURATED, workers=workers).partitions for workers in (1, 2, 4)] == [8, 8, 16]
+    assert [attrs.evolve(SATURATED, workers=workers).partitions for workers in (1, 2, 4)] == [4, 8, 16]
 
 
 def test_the_command_names_what_was_chosen():

@@ -1,4 +1,5 @@
 import gzip
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -148,6 +149,31 @@ def test_a_paced_load_sends_everything(broker):
     done: list[int] = []
     assert produce([[b"{}"] * 100], broker, "paced", rate_per_second=2_000, progress=done.append) == 100
     assert done == [40, 40, 20]
+
+
+def test_a_paced_load_makes_the_next_block_while_it_sends_one(broker):
+    """Else nothing would be sent while a block is made, for as long as two slices, and then two at once."""
+    asked, early = threading.Event(), []
+
+    def blocks():
+        yield [b"{}"] * 100
+        asked.set()
+        yield [b"{}"] * 100
+
+    sent = produce(blocks(), broker, "ahead", rate_per_second=2_000, progress=lambda _: early.append(asked.wait(30)))
+    assert sent == 200
+    assert early[0]
+
+
+def test_a_paced_load_says_why_it_could_not_be_made(broker):
+    """Else a benchmark would take a file that ends in the middle for a short load."""
+
+    def blocks():
+        yield [b"{}"] * 100
+        raise FileTargetError("events.jsonl.zst: ends in the middle")
+
+    with pytest.raises(FileTargetError, match=r"^events\.jsonl\.zst: ends in the middle$"):
+        produce(blocks(), broker, "broken", rate_per_second=2_000)
 
 
 def test_a_small_queue_only_slows_the_producer_down(broker):
