@@ -21,7 +21,7 @@ CoresEach = Annotated[float | None, Parameter(validator=Number(gte=0.05))]  # le
 SHARDS_MAX: Final = 16
 WORKERS_MAX: Final = 16
 SECONDS_MAX: Final = 86_400
-PARTITIONS_EACH_WORKER: Final = 4  # shares stay even when a worker more or less takes part; more cost the broker
+_PARTITIONS_EACH_WORKER: Final = 4  # even shares with a worker more or less; each costs producer and broker requests
 # What is put into the log ahead for each second of a saturated run: more than the system does today, so that it never
 # waits; the report says so when that was too little.
 PREFILL_PER_SECOND: Final = {Model.SKEWED: 180_000, Model.UNIFORM: 80_000, Model.HOT_SHARD: 260_000}
@@ -72,7 +72,7 @@ class Scenario:
     @property
     def partitions(self) -> int:
         """How many partitions the topic has."""
-        return PARTITIONS_EACH_WORKER * self.workers
+        return partitions_for(self.workers)
 
     @property
     def events_in_log(self) -> int:
@@ -94,6 +94,11 @@ class Scenario:
             f"billing-bench run --model {self.model} --shards {self.shards} --workers {self.workers} "
             f"--database {self.database} --seconds {self.seconds}{options}"
         )
+
+
+def partitions_for(workers: int) -> int:
+    """Return how many partitions a topic has that so many workers share."""
+    return _PARTITIONS_EACH_WORKER * workers
 
 
 def limits_options(limits: Mapping[str, int]) -> str:

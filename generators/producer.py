@@ -221,7 +221,7 @@ def _paced(blocks: Iterable[Sequence[bytes]], rate_per_second: float) -> Iterato
 
 
 def _made_ahead(blocks: Iterable[Sequence[bytes]]) -> Iterator[Sequence[bytes]]:
-    """Yield blocks, and have a thread make the next one meanwhile, which takes longer than slices are apart."""
+    """Yield blocks while a thread makes the next one, which takes longer than slices are apart."""
     made = iter(blocks)
     with ThreadPoolExecutor(1) as maker:
         coming = maker.submit(next, made, None)

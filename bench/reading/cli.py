@@ -14,7 +14,7 @@ from bench.reading import reads as reading
 from bench.reading.realtime import check_realtime
 from bench.reading.report import ReadsScenario, reads_text
 from bench.report import as_json
-from bench.scenario import PARTITIONS_EACH_WORKER, SECONDS_MAX, SHARDS_MAX, WORKERS_MAX, Database, LimitsGiven
+from bench.scenario import SECONDS_MAX, SHARDS_MAX, WORKERS_MAX, Database, LimitsGiven, partitions_for
 from bench.session import DEFAULT_FOLDER, servers, telling, use_limits
 from billing.cli.shards import init
 
@@ -83,7 +83,7 @@ def reads(
     if realtime:
         check_realtime(database)
     use_limits(scenario.limits)
-    with servers(folder, shards, database, PARTITIONS_EACH_WORKER * max(workers, 2)) as config, telling() as tell:
+    with servers(folder, shards, database, partitions_for(workers)) as config, telling() as tell:
         init(config)
         result = reading.run(scenario, config, tell)
     sys.stdout.write(reads_text(result) + "\n")
